@@ -1,0 +1,49 @@
+// Package log is one partition's append-only log of record batches, in segments on disk. It is not about logging: that
+// is log/slog.
+//
+// A Log knows batches (package record) and no requests. It starts no goroutine, reads no clock, and reaches files only
+// through internal/disk. Append is for one goroutine at a time, Sync for one at a time, reads for any number meanwhile.
+//
+// # Files
+//
+// The directory is one of Kafka's: what has Kafka's name has Kafka's format, byte for byte, and a directory copied from
+// Kafka opens. <base> and <offset> have 20 digits.
+//
+//	<base>.log                   batches as they go over the wire, back to back; the name is the first offset
+//	<base>.index                 sparse: offset -> position
+//	<base>.timeindex             sparse: largest timestamp so far -> offset
+//	leader-epoch-checkpoint      where each leader epoch begins; saved when a segment is sealed
+//	partition.metadata           the topic's id
+//
+// What Kafka has no file for goes into files with names of our own, which Kafka ignores:
+//
+//	<offset>.producers           idempotent producers below the offset, five batches each
+//	millrace.checkpoint          log start, recovery point, and whether the log was closed in order
+//	millrace.syncmark            how far the log is durable, after every sync
+//	<base>.<position>.torn       what recovery cut off the end, for whoever wants to know
+//
+// How batches become durable is one of two implementations of durability: groupCommit goes through the page cache and
+// syncs, directWrites gathers in memory and writes past it (Config.Direct, docs/decisions/0014). The files are the same.
+//
+// docs/formats/partition-directory.md has the bytes.
+//
+// # Invariants
+//
+//   - dense offsets: every batch begins where the one before it ends, across segments too
+//     (asserted; TestWhatWasAppendedIsReadBack, TestHoleBetweenSegmentsIsDamage, TestLogIsASliceOfBatches).
+//   - only batches before the end: a file that is written directly may be longer, by zeros alone, until it is sealed
+//     (TestDirectlyWrittenFilesAreTheSameAsBuffered, TestAnySubsetOfUnsyncedBlocksStarts).
+//   - durable prefix: log start <= log end and durable <= log end; what is durable is a prefix, and a crash cuts behind it
+//     or the log does not open (asserted; TestCrashAfterEveryOperation, TestDamageTakesTheLogOfflineAndChangesNothing).
+//   - sealed is immutable: only the last segment is written to, and all that belongs to a segment is durable before the
+//     next one exists, so that only the last one can have a torn tail (TestAnySubsetOfUnsyncedBlocksStarts).
+//   - an index is only a hint: whatever it says is checked against the batch that it names before it is believed
+//     (TestFilesThatAreHintsAreRebuilt, TestWrongIndexEntriesMisleadNobody).
+//   - a failed sync is final: the log takes nothing more, and the next Open writes again what the failure may have lost
+//     (TestFailedSyncIsStickyAndNeverRetried, TestEveryCallFailsOnce).
+//   - the start is durable before a file goes: no crash during a deletion leaves a hole
+//     (TestCrashAfterEveryOperation, the scripts "retention" and "delete before").
+//   - recovery is idempotent: a second one changes nothing (TestTornTailIsSetAsideAndCut).
+//   - producers outlive segments: what is known of them does not depend on what retention has left
+//     (TestRetention, TestTruncateKeepsProducersWhoseSegmentsAreGone).
+package log
