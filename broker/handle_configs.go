@@ -1,0 +1,208 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/broker/internal/config"
+	"github.com/millrace/millrace/broker/internal/metadata"
+)
+
+// DescribeConfigs 1-4 (KIP-226 sources and synonyms, KIP-569 types and documentation), AlterConfigs 0-2,
+// IncrementalAlterConfigs 0-1 (KIP-339).
+
+// describeConfigs answers what settings a topic or this broker has and where their values come from, about each
+// resource once.
+func (b *Broker) describeConfigs(c *call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
+	type resourceKey struct {
+		kind kmsg.ConfigResourceType
+		name string
+	}
+	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	resources := distinct(req.Resources, func(r *kmsg.DescribeConfigsRequestResource) resourceKey {
+		return resourceKey{r.ResourceType, r.ResourceName}
+	})
+	for i := range resources {
+		wanted := &resources[i]
+		resource := kmsg.NewDescribeConfigsResponseResource()
+		resource.ResourceType, resource.ResourceName = wanted.ResourceType, wanted.ResourceName
+		descriptions, err := b.describeResource(wanted)
+		resource.ErrorCode, resource.ErrorMessage = errorCode(err), errorMessage(err)
+		for j := range descriptions {
+			if wantsSetting(wanted.ConfigNames, &descriptions[j]) {
+				resource.Configs = append(resource.Configs, describedConfig(req, wanted.ResourceType, &descriptions[j]))
+			}
+		}
+		resp.Resources = append(resp.Resources, resource)
+	}
+	return resp, nil
+}
+
+func (b *Broker) describeResource(wanted *kmsg.DescribeConfigsRequestResource) ([]config.Description, error) {
+	switch wanted.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		if err := metadata.CheckTopicName(wanted.ResourceName); err != nil {
+			return nil, err
+		}
+		t := b.controller.image().Topic(wanted.ResourceName)
+		if t == nil {
+			return nil, fmt.Errorf("%w: %q", metadata.ErrUnknownTopic, wanted.ResourceName)
+		}
+		return b.config.DescribeTopic(t.Configs), nil
+	case kmsg.ConfigResourceTypeBroker:
+		if wanted.ResourceName == "" {
+			return nil, nil // what was set for all brokers at run time: nothing can be
+		}
+		if err := b.checkOwnID(wanted.ResourceName); err != nil {
+			return nil, err
+		}
+		return b.config.Describe(), nil
+	}
+	return nil, unsupportedResource(wanted.ResourceType)
+}
+
+func (b *Broker) checkOwnID(name string) error {
+	if id, err := strconv.ParseInt(name, 10, 32); err != nil || int32(id) != b.config.NodeId {
+		return fmt.Errorf("%w: broker %q, expected %d", metadata.ErrInvalidRequest, name, b.config.NodeId)
+	}
+	return nil
+}
+
+func unsupportedResource(kind kmsg.ConfigResourceType) error {
+	return fmt.Errorf("%w: resource type %d has no settings here", metadata.ErrInvalidRequest, kind)
+}
+
+// wantsSetting says whether a request for the settings with these names wants to see d. No names are all settings.
+func wantsSetting(names []string, d *config.Description) bool {
+	return len(names) == 0 || slices.Contains(names, d.Name)
+}
+
+func describedConfig(req *kmsg.DescribeConfigsRequest, kind kmsg.ConfigResourceType, d *config.Description) kmsg.DescribeConfigsResponseResourceConfig {
+	c := kmsg.NewDescribeConfigsResponseResourceConfig()
+	c.Name, c.Value = d.Name, d.Value
+	c.Source, c.ConfigType = kmsg.ConfigSource(d.Source), kmsg.ConfigType(d.Kind)
+	c.ReadOnly = kind == kmsg.ConfigResourceTypeBroker
+	if req.IncludeDocumentation {
+		c.Documentation = &d.Doc
+	}
+	if !req.IncludeSynonyms {
+		return c
+	}
+	for _, v := range d.Values {
+		synonym := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+		synonym.Name, synonym.Value, synonym.Source = v.Name, &v.Value, kmsg.ConfigSource(v.Source)
+		c.ConfigSynonyms = append(c.ConfigSynonyms, synonym)
+	}
+	return c
+}
+
+// alterConfigs replaces all settings of each resource by the given ones.
+func (b *Broker) alterConfigs(c *call, req *kmsg.AlterConfigsRequest) (*kmsg.AlterConfigsResponse, error) {
+	changes := make([]resourceChange, len(req.Resources))
+	for i, r := range req.Resources {
+		values := make([]metadata.ConfigValue, len(r.Configs))
+		for j, v := range r.Configs {
+			values[j] = metadata.ConfigValue{Name: v.Name, Value: v.Value}
+		}
+		changes[i] = resourceChange{kind: r.ResourceType, name: r.ResourceName, decide: func(image *metadata.Image, topic string) ([]metadata.Record, error) {
+			return image.ReplaceConfigs(b.config, topic, values)
+		}}
+	}
+	b.changeResources(c, req.ValidateOnly, changes)
+
+	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
+	for i := range changes {
+		resource := kmsg.NewAlterConfigsResponseResource()
+		resource.ResourceType, resource.ResourceName = changes[i].kind, changes[i].name
+		resource.ErrorCode, resource.ErrorMessage = errorCode(changes[i].err), errorMessage(changes[i].err)
+		resp.Resources = append(resp.Resources, resource)
+	}
+	return resp, nil
+}
+
+// incrementalAlterConfigs changes some settings of each resource and leaves the others.
+func (b *Broker) incrementalAlterConfigs(c *call, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
+	changes := make([]resourceChange, len(req.Resources))
+	for i, r := range req.Resources {
+		operations := make([]metadata.ConfigChange, len(r.Configs))
+		for j, o := range r.Configs {
+			operations[j] = metadata.ConfigChange{Name: o.Name, Op: metadata.ConfigOp(o.Op), Value: o.Value}
+		}
+		changes[i] = resourceChange{kind: r.ResourceType, name: r.ResourceName, decide: func(image *metadata.Image, topic string) ([]metadata.Record, error) {
+			return image.ChangeConfigs(b.config, topic, operations)
+		}}
+	}
+	b.changeResources(c, req.ValidateOnly, changes)
+
+	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	for i := range changes {
+		resource := kmsg.NewIncrementalAlterConfigsResponseResource()
+		resource.ResourceType, resource.ResourceName = changes[i].kind, changes[i].name
+		resource.ErrorCode, resource.ErrorMessage = errorCode(changes[i].err), errorMessage(changes[i].err)
+		resp.Resources = append(resp.Resources, resource)
+	}
+	return resp, nil
+}
+
+// resourceChange is what a request wants of one resource, and what came of it.
+type resourceChange struct {
+	kind   kmsg.ConfigResourceType
+	name   string
+	decide func(image *metadata.Image, topic string) ([]metadata.Record, error)
+	err    error
+}
+
+// changeResources changes the settings of all resources for which nothing stands against it, in one change.
+func (b *Broker) changeResources(c *call, validateOnly bool, changes []resourceChange) {
+	b.checkResources(changes)
+	decide := func(image *metadata.Image) ([]metadata.Record, error) {
+		var all []metadata.Record
+		for i := range changes {
+			if changes[i].err != nil {
+				continue
+			}
+			records, err := changes[i].decide(image, changes[i].name)
+			changes[i].err = err
+			all = append(all, records...)
+		}
+		return all, nil
+	}
+	var err error
+	if validateOnly {
+		_, err = decide(b.controller.image())
+	} else {
+		err = b.controller.change(c.ctx, decide)
+	}
+	for i := range changes {
+		if changes[i].err == nil {
+			changes[i].err = err
+		}
+	}
+}
+
+// checkResources refuses resources that come twice and those without settings that can be changed.
+func (b *Broker) checkResources(changes []resourceChange) {
+	type identity struct {
+		kind kmsg.ConfigResourceType
+		name string
+	}
+	mentions := map[identity]int{}
+	for _, change := range changes {
+		mentions[identity{change.kind, change.name}]++
+	}
+	for i := range changes {
+		change := &changes[i]
+		switch {
+		case mentions[identity{change.kind, change.name}] > 1:
+			change.err = fmt.Errorf("%w: each resource must appear at most once", metadata.ErrInvalidRequest)
+		case change.kind == kmsg.ConfigResourceTypeTopic:
+		case change.kind == kmsg.ConfigResourceTypeBroker:
+			change.err = fmt.Errorf("%w: the broker's settings are those it was started with", metadata.ErrInvalidRequest)
+		default:
+			change.err = unsupportedResource(change.kind)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// FindCoordinator 0-5 (KIP-699 several keys, KIP-890). Every group is coordinated by this broker.
+
+// Values of FindCoordinator's coordinator type.
+const coordinatorTypeGroup int8 = 0
+
+// findCoordinator names the broker that coordinates a group.
+func (b *Broker) findCoordinator(c *call, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
+	response := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	keys := req.CoordinatorKeys
+	if c.version < 4 {
+		keys = []string{req.CoordinatorKey}
+	}
+	for _, key := range keys {
+		found := b.coordinatorOf(c, req.CoordinatorType, key)
+		if c.version >= 4 {
+			response.Coordinators = append(response.Coordinators, found)
+			continue
+		}
+		response.ErrorCode, response.ErrorMessage = found.ErrorCode, found.ErrorMessage
+		response.NodeID, response.Host, response.Port = found.NodeID, found.Host, found.Port
+	}
+	return response, nil
+}
+
+func (b *Broker) coordinatorOf(c *call, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
+	found := kmsg.NewFindCoordinatorResponseCoordinator()
+	found.Key, found.NodeID, found.Port = key, -1, -1
+	if err := b.checkCoordinator(c, kind); err != nil {
+		found.ErrorCode = errorCode(err)
+		message := err.Error()
+		found.ErrorMessage = &message
+		return found
+	}
+	found.NodeID = b.controller.image().NodeID()
+	found.Host, found.Port = b.advertised(c.listener)
+	return found
+}
+
+// checkCoordinator makes sure that there is a coordinator of that kind.
+func (b *Broker) checkCoordinator(c *call, kind int8) error {
+	if kind != coordinatorTypeGroup {
+		return fmt.Errorf("%w: coordinator type %d is not served", kerr.InvalidRequest, kind)
+	}
+	if _, err := b.groups.ensure(c.ctx); err != nil {
+		return fmt.Errorf("%w: %w", kerr.CoordinatorNotAvailable, err)
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// Broker is the configuration of one broker: each field is the setting of that name, resolved.
+// It is read-only once parsed and safe for concurrent use.
+type Broker struct {
+	AdvertisedListeners                  []string
+	AutoCreateTopicsEnable               bool
+	ConnectionsMaxIdleMs                 int64 // -1: never
+	DefaultReplicationFactor             int32
+	DeleteTopicEnable                    bool
+	FetchMaxBytes                        int32
+	GroupInitialRebalanceDelayMs         int32
+	GroupMaxSessionTimeoutMs             int32
+	GroupMaxSize                         int32
+	GroupMinSessionTimeoutMs             int32
+	LogRetentionCheckIntervalMs          int64
+	MaxConnections                       int32
+	MaxConnectionsPerIp                  int32
+	MaxIncrementalFetchSessionCacheSlots int32
+	MillraceFsyncConcurrency             int32
+	MillraceMetricsGranularity           string
+	NodeId                               int32
+	NumPartitions                        int32
+	OffsetMetadataMaxBytes               int32
+	OffsetsCommitTimeoutMs               int32
+	OffsetsRetentionCheckIntervalMs      int64
+	OffsetsRetentionMinutes              int32
+	OffsetsTopicNumPartitions            int32
+	ProducerIdExpirationMs               int32
+	QueuedMaxRequestBytes                int64 // -1: no limit
+	SocketRequestMaxBytes                int32
+
+	// Ignored names the given settings that Kafka knows and millrace has no use for, sorted.
+	Ignored []string
+
+	given map[string]string // what was given, without Ignored
+}
+
+// ownPrefix begins the names of settings that Kafka does not have. It may be left out: the environment variable
+// MILLRACE_FLUSH means millrace.flush.
+const ownPrefix = "millrace."
+
+// ParseBroker reads settings by Kafka's names and fills in defaults. values is not kept; nil means all defaults.
+// A name that neither millrace nor Kafka knows, a setting whose absence would leave the broker open (TLS, SASL,
+// authorizer) and a value that does not parse or is out of range are errors that name it and what was expected.
+func ParseBroker(values map[string]string) (*Broker, error) {
+	b := &Broker{given: make(map[string]string, len(values))}
+	for _, given := range slices.Sorted(maps.Keys(values)) {
+		name, value := given, values[given]
+		setting := brokerSettings[name]
+		if setting == nil && brokerSettings[ownPrefix+name] != nil {
+			name = ownPrefix + name
+			setting = brokerSettings[name]
+		}
+		if setting == nil {
+			if err := checkIgnored(name); err != nil {
+				return nil, err
+			}
+			b.Ignored = append(b.Ignored, name)
+			continue
+		}
+		if _, err := setting.parse(value); err != nil {
+			return nil, err
+		}
+		b.given[name] = value
+	}
+	target := reflect.ValueOf(b).Elem()
+	for i := range brokerTable {
+		setting := &brokerTable[i]
+		field := target.FieldByName(fieldName(setting.Name))
+		text, ok := b.resolve(setting, b.given)
+		if !field.IsValid() || !ok {
+			continue
+		}
+		value, err := setting.parse(text)
+		if err != nil {
+			return nil, err
+		}
+		field.Set(reflect.ValueOf(value))
+	}
+	return b, b.check()
+}
+
+// check holds settings against each other.
+func (b *Broker) check() error {
+	if b.GroupMinSessionTimeoutMs > b.GroupMaxSessionTimeoutMs {
+		return fmt.Errorf("group.min.session.timeout.ms: %d is more than group.max.session.timeout.ms, %d",
+			b.GroupMinSessionTimeoutMs, b.GroupMaxSessionTimeoutMs)
+	}
+	if b.QueuedMaxRequestBytes >= 0 && b.QueuedMaxRequestBytes < int64(b.SocketRequestMaxBytes) {
+		return fmt.Errorf("queued.max.request.bytes: %d is less than socket.request.max.bytes, %d: the largest request would wait for ever",
+			b.QueuedMaxRequestBytes, b.SocketRequestMaxBytes)
+	}
+	_, err := b.Topic(nil)
+	return err
+}
+
+// resolve returns the text of a setting: its own among values, else of the strongest synonym given to the broker,
+// else its default. ok is false if there is no value at all.
+func (b *Broker) resolve(setting *Setting, values map[string]string) (text string, ok bool) {
+	if text, ok := values[setting.Name]; ok {
+		return text, true
+	}
+	for _, synonym := range setting.Synonyms {
+		if text, ok := b.given[synonym.Name]; ok {
+			return synonym.convert(text), true
+		}
+	}
+	return setting.Default, !setting.NoDefault
+}
+
+// convert turns the text of a synonym into the unit of the setting that it stands for.
+// A negative time is "no limit" in every unit.
+func (s Synonym) convert(text string) string {
+	if s.Scale == 1 {
+		return text
+	}
+	value, _ := brokerSettings[s.Name].parse(text)
+	units := int64(value.(int32))
+	if units < 0 {
+		return "-1"
+	}
+	return fmt.Sprint(units * s.Scale)
+}

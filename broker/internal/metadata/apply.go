@@ -1,0 +1,122 @@
+package metadata
+
+import (
+	"fmt"
+	"math"
+)
+
+// Features by which a metadata log says what its reader must know. The first is Kafka's: 7 is 3.3-IV3, whose record
+// versions are the ones here. The second is for what Kafka's records cannot say.
+const (
+	featureMetadata = "metadata.version"
+	featureMillrace = "millrace.version"
+
+	levelMetadata = 7
+	levelMillrace = 1
+)
+
+// Format returns the records that a new metadata log begins with.
+func Format() []Record {
+	return []Record{
+		&FeatureLevelRecord{Name: featureMetadata, Level: levelMetadata},
+		&FeatureLevelRecord{Name: featureMillrace, Level: levelMillrace},
+	}
+}
+
+// Apply returns the image after records. image stays as it is. An error means that the records cannot follow image:
+// ErrCorrupt, or ErrNewer if they need a newer version to be understood.
+func (image *Image) Apply(records ...Record) (*Image, error) {
+	d := &draft{Image: *image}
+	for _, record := range records {
+		if err := d.apply(record); err != nil {
+			return nil, err
+		}
+	}
+	return d.finish(), nil
+}
+
+func (d *draft) apply(record Record) error {
+	switch r := record.(type) {
+	case *FeatureLevelRecord:
+		return d.applyFeature(r)
+	case *RegisterBrokerRecord:
+		if r.BrokerEpoch <= d.brokerEpoch || r.BrokerEpoch > math.MaxInt32 {
+			return fmt.Errorf("%w: broker epoch %d after %d", ErrCorrupt, r.BrokerEpoch, d.brokerEpoch)
+		}
+		d.brokerEpoch = r.BrokerEpoch
+	case *TopicRecord:
+		return d.applyTopic(r)
+	case *PartitionRecord:
+		return d.applyPartition(r)
+	case *ConfigRecord:
+		return d.applyConfig(r)
+	case *RemoveTopicRecord:
+		t := d.byID[r.ID]
+		if t == nil {
+			return fmt.Errorf("%w: removal of unknown topic id %x", ErrCorrupt, r.ID)
+		}
+		d.remove(t)
+	case *ProducerIDsRecord:
+		if r.NextProducerID < d.nextProducerID {
+			return fmt.Errorf("%w: next producer id %d after %d", ErrCorrupt, r.NextProducerID, d.nextProducerID)
+		}
+		d.nextProducerID = r.NextProducerID
+	default:
+		panic(fmt.Sprintf("metadata: apply %T", record))
+	}
+	return nil
+}
+
+func (d *draft) applyFeature(r *FeatureLevelRecord) error {
+	known := map[string]int16{featureMetadata: levelMetadata, featureMillrace: levelMillrace}
+	if r.Level > known[r.Name] {
+		return fmt.Errorf("%w: feature %s at level %d, known up to %d", ErrNewer, r.Name, r.Level, known[r.Name])
+	}
+	return nil
+}
+
+func (d *draft) applyTopic(r *TopicRecord) error {
+	if t := d.byName[r.Name]; t != nil {
+		return fmt.Errorf("%w: topic %q with id %x exists with id %x", ErrCorrupt, r.Name, r.ID, t.ID)
+	}
+	if t := d.byID[r.ID]; t != nil {
+		return fmt.Errorf("%w: topic %q has the id %x of topic %q", ErrCorrupt, r.Name, r.ID, t.Name)
+	}
+	d.put(&Topic{Name: r.Name, ID: r.ID, Internal: IsInternal(r.Name)})
+	return nil
+}
+
+func (d *draft) applyPartition(r *PartitionRecord) error {
+	t := d.byID[r.TopicID]
+	if t == nil {
+		return fmt.Errorf("%w: partition %d of unknown topic id %x", ErrCorrupt, r.PartitionID, r.TopicID)
+	}
+	if r.PartitionID != t.Partitions {
+		return fmt.Errorf("%w: partition %d of topic %q, which has %d", ErrCorrupt, r.PartitionID, t.Name, t.Partitions)
+	}
+	d.change(t).Partitions++
+	return nil
+}
+
+func (d *draft) applyConfig(r *ConfigRecord) error {
+	if r.ResourceType != resourceTopic {
+		return fmt.Errorf("%w: settings of resource type %d", ErrNewer, r.ResourceType)
+	}
+	t := d.byName[r.ResourceName]
+	if t == nil {
+		return fmt.Errorf("%w: setting %s of unknown topic %q", ErrCorrupt, r.Name, r.ResourceName)
+	}
+	t = d.change(t)
+	if r.Value == nil {
+		delete(t.Configs, r.Name)
+		if len(t.Configs) == 0 {
+			t.Configs = nil
+		}
+		return nil
+	}
+	if t.Configs == nil {
+		t.Configs = map[string]string{}
+	}
+	t.Configs[r.Name] = *r.Value
+	return nil
+}

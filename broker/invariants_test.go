@@ -1,0 +1,5 @@
+package broker
+
+import "github.com/millrace/millrace/internal/invariant"
+
+const invariantsEnabled = invariant.Enabled

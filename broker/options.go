@@ -1,0 +1,90 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/millrace/millrace/internal/disk"
+)
+
+// Options says what a Broker serves and where it keeps it. The zero value is not valid: either DataDir or InMemory
+// has to be set.
+type Options struct {
+	// DataDir is the directory that everything is kept in. It is created if need be, and belongs to one process at a
+	// time.
+	DataDir string
+	// InMemory keeps everything in memory: it is gone when the broker is.
+	InMemory bool
+
+	// Listen is the TCP address for Kafka clients, "127.0.0.1:9092" if empty. Port 0 takes any free one; Addr tells
+	// which.
+	Listen string
+	// Listener takes the place of Listen: the broker accepts from it and closes it.
+	Listener net.Listener
+	// HTTP is the TCP address of /metrics, /healthz and /readyz. Empty: none.
+	HTTP string
+
+	// Config holds settings by their Kafka names ("num.partitions": "4"). Nil is all defaults.
+	Config map[string]string
+
+	// Logger gets what the broker has to say. Nil discards it.
+	Logger *slog.Logger
+
+	fileSystem disk.FS // tests: instead of what DataDir or InMemory choose
+}
+
+const defaultListen = "127.0.0.1:9092"
+
+// withDefaults validates o and fills in what was left out.
+func (o Options) withDefaults() (Options, error) {
+	if o.DataDir == "" && !o.InMemory {
+		return o, errors.New("one of DataDir and InMemory has to be set")
+	}
+	if o.DataDir != "" && o.InMemory {
+		return o, fmt.Errorf("only one of DataDir %q and InMemory can be set", o.DataDir)
+	}
+	if o.Listener != nil && o.Listen != "" {
+		return o, fmt.Errorf("only one of Listen %q and Listener can be set", o.Listen)
+	}
+	if o.Listener == nil && o.Listen == "" {
+		o.Listen = defaultListen
+	}
+	for _, address := range []struct{ name, value string }{{"Listen", o.Listen}, {"HTTP", o.HTTP}} {
+		if address.value == "" {
+			continue
+		}
+		if err := checkAddress(address.value); err != nil {
+			return o, fmt.Errorf("%s %q: %w", address.name, address.value, err)
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.fileSystem != nil:
+	case o.InMemory:
+		o.fileSystem = disk.NewMem()
+	default:
+		o.fileSystem = disk.OS()
+	}
+	if o.InMemory {
+		o.DataDir = memoryDir
+	}
+	return o, nil
+}
+
+// memoryDir is the data directory of a broker in memory.
+const memoryDir = "/data"
+
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("not of the form host:port")
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return fmt.Errorf("no such port %q", port)
+	}
+	return nil
+}

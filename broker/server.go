@@ -1,0 +1,230 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/millrace/millrace/broker/internal/config"
+)
+
+// plaintextListener is the name of the one listener that there is.
+const plaintextListener = "PLAINTEXT"
+
+const (
+	acceptRetryMin = 5 * time.Millisecond // pause after a failed accept (no file descriptors left, for instance)
+	acceptRetryMax = time.Second
+)
+
+// limits bound what clients can take.
+type limits struct {
+	requestBytes      int32
+	firstRequestBytes int32 // for who has not sent a valid request yet
+	connections       int
+	connectionsPerIP  int
+	idle              time.Duration // 0 or less: no limit
+}
+
+func limitsOf(c *config.Broker) (limits, error) {
+	topic, err := c.Topic(nil)
+	if err != nil {
+		return limits{}, err
+	}
+	return limits{
+		requestBytes:      c.SocketRequestMaxBytes,
+		firstRequestBytes: int32(min(int64(c.SocketRequestMaxBytes), firstRequestMax+int64(topic.MaxMessageBytes))),
+		connections:       int(c.MaxConnections),
+		connectionsPerIP:  int(c.MaxConnectionsPerIp),
+		idle:              time.Duration(c.ConnectionsMaxIdleMs) * time.Millisecond,
+	}, nil
+}
+
+// server accepts connections and knows those that are open.
+type server struct {
+	broker       *Broker
+	limits       limits
+	logger       *limitedLogger
+	metrics      *metrics
+	memory       requestMemory
+	listener     net.Listener
+	listenerName string
+
+	ctx       context.Context // ends when the server is aborted
+	cancel    context.CancelFunc
+	calls     context.Context // ends then, and when the server drains
+	stopCalls context.CancelFunc
+	draining  atomic.Bool
+	running   sync.WaitGroup // accepting, and one for each connection
+
+	mu struct {
+		sync.Mutex
+		closed  bool // nobody is accepted any more
+		conns   map[*conn]struct{}
+		perHost map[string]int
+	}
+}
+
+func newServer(b *Broker, listener net.Listener) *server {
+
+	limit := b.config.QueuedMaxRequestBytes
+	if limit < 0 {
+		limit = math.MaxInt64
+	}
+	s := &server{
+		broker: b, limits: b.limits, logger: newLimitedLogger(b.logger), metrics: b.metrics,
+		memory: newRequestMemory(limit), listener: listener, listenerName: plaintextListener,
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.calls, s.stopCalls = context.WithCancel(s.ctx)
+	s.mu.conns, s.mu.perHost = map[*conn]struct{}{}, map[string]int{}
+	return s
+}
+
+// start accepts connections until drain or abort is called.
+func (s *server) start() { s.running.Go(s.accept) }
+
+func (s *server) accept() {
+	pause := acceptRetryMin
+	for {
+		nc, err := s.listener.Accept()
+		if err == nil {
+			pause = acceptRetryMin
+			s.admit(nc)
+			continue
+		}
+		if s.calls.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		s.logger.log(slog.LevelWarn, "accept failed", "err", err, "retry", pause)
+		select {
+		case <-s.calls.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, acceptRetryMax)
+	}
+}
+
+// admit serves a connection, or closes it if there are too many.
+func (s *server) admit(nc net.Conn) {
+	host := hostOf(nc.RemoteAddr())
+	c := newConn(s, nc, host)
+	if reason := s.register(c); reason != "" {
+		s.metrics.rejected(reason)
+		s.logger.log(slog.LevelWarn, "connection refused", "client", host, "reason", reason)
+		c.close()
+	}
+}
+
+// register counts c in and starts it, or returns why that is not possible.
+func (s *server) register(c *conn) (reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.mu.closed:
+		return rejectedStopping
+	case len(s.mu.conns) >= s.limits.connections:
+		return rejectedTotal
+	case s.mu.perHost[c.host] >= s.limits.connectionsPerIP:
+		return rejectedPerIP
+	}
+	s.mu.conns[c] = struct{}{}
+	s.mu.perHost[c.host]++
+	s.metrics.connectionsTotal.Add(1)
+	s.running.Go(c.serve)
+	return ""
+}
+
+// ended counts c out. err is why it ended.
+func (s *server) ended(c *conn, err error) {
+	s.mu.Lock()
+	delete(s.mu.conns, c)
+	if s.mu.perHost[c.host]--; s.mu.perHost[c.host] == 0 {
+		delete(s.mu.perHost, c.host)
+	}
+	s.mu.Unlock()
+	var panicked *panicError
+	switch {
+	case errors.As(err, &panicked):
+		s.metrics.panics.Add(1)
+		s.broker.logger.Error("request handler panicked", "client", c.host, "client_id", c.clientID, "err", err,
+			"stack", string(panicked.stack))
+	case expectedEnd(err):
+		s.broker.logger.Debug("connection closed", "client", c.host, "client_id", c.clientID, "err", err)
+	default:
+		s.logger.log(slog.LevelWarn, "connection closed", "client", c.host, "client_id", c.clientID, "err", err)
+	}
+}
+
+// expectedEnd reports whether a connection that ended by err is nothing to talk about: the client left, was silent
+// for too long, or the broker stops.
+func expectedEnd(err error) bool {
+	for _, expected := range []error{nil, io.EOF, net.ErrClosed, io.ErrClosedPipe, os.ErrDeadlineExceeded, errDraining,
+		context.Canceled, syscall.ECONNRESET, syscall.EPIPE} {
+		if errors.Is(err, expected) {
+			return true
+		}
+	}
+	return false
+}
+
+// connections is how many are open.
+func (s *server) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mu.conns)
+}
+
+// drain stops accepting, wakes requests that wait for something, and lets each connection finish what it was asked.
+// It returns when all are gone, or when ctx ends.
+func (s *server) drain(ctx context.Context) {
+	s.draining.Store(true)
+	s.stopCalls()
+	for _, c := range s.stopAccepting() {
+		_ = c.net.SetReadDeadline(time.Unix(1, 0)) // fails if it is closed already
+	}
+	abort := context.AfterFunc(ctx, s.abort)
+	s.running.Wait()
+	abort()
+}
+
+// abort ends all connections at once. It does not wait for them.
+func (s *server) abort() {
+	s.draining.Store(true)
+	s.cancel()
+	for _, c := range s.stopAccepting() {
+		c.close()
+	}
+}
+
+// stopAccepting closes the listener and returns the connections that are open.
+func (s *server) stopAccepting() []*conn {
+	_ = s.listener.Close() // a second close fails, and that is fine
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.closed = true
+	conns := make([]*conn, 0, len(s.mu.conns))
+	for c := range s.mu.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+func hostOf(address net.Addr) string {
+	if tcp, ok := address.(*net.TCPAddr); ok {
+		return tcp.IP.String()
+	}
+	host, _, err := net.SplitHostPort(address.String())
+	if err != nil {
+		return address.String()
+	}
+	return host
+}

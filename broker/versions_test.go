@@ -1,0 +1,137 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func TestApiVersionsNamesTheTable(t *testing.T) {
+	b := startBroker(t, Options{}, nil)
+	for version := int16(0); version <= 5; version++ {
+		answer := dial(t, b).ask(apiVersionsRequest(version)).(*kmsg.ApiVersionsResponse)
+		if answer.ErrorCode != 0 || len(answer.ApiKeys) != len(b.apis) {
+			t.Fatalf("version %d: error %d, %d keys", version, answer.ErrorCode, len(answer.ApiKeys))
+		}
+		for i, k := range answer.ApiKeys {
+			a := &b.apis[i]
+			want := a.min
+			if a.key == produceKey {
+				want = 0
+			}
+			if k.ApiKey != a.key || k.MinVersion != want || k.MaxVersion != a.max {
+				t.Errorf("version %d: %+v for %s %d-%d", version, k, a.name, a.min, a.max)
+			}
+		}
+	}
+}
+
+// lowest are the versions that old clients still send: librdkafka 2.0, kafka-python 2.0, kafka-go 0.4.
+var lowest = map[kmsg.Key]int16{
+	kmsg.Produce: 3, kmsg.Fetch: 4, kmsg.ListOffsets: 1, kmsg.Metadata: 0, kmsg.OffsetCommit: 2, kmsg.OffsetFetch: 1,
+	kmsg.FindCoordinator: 0, kmsg.JoinGroup: 0, kmsg.Heartbeat: 0, kmsg.LeaveGroup: 0, kmsg.SyncGroup: 0,
+	kmsg.DescribeGroups: 0, kmsg.ListGroups: 0, kmsg.ApiVersions: 0, kmsg.CreateTopics: 2, kmsg.DeleteTopics: 1,
+	kmsg.DeleteRecords: 0, kmsg.InitProducerID: 0, kmsg.OffsetForLeaderEpoch: 2, kmsg.DescribeConfigs: 1,
+	kmsg.AlterConfigs: 0, kmsg.DescribeLogDirs: 1, kmsg.CreatePartitions: 0, kmsg.DeleteGroups: 0,
+	kmsg.IncrementalAlterConfigs: 0, kmsg.OffsetDelete: 0, kmsg.DescribeCluster: 0,
+}
+
+func TestTableServesWhatOldClientsSend(t *testing.T) {
+	table := apiTable()
+	if !slices.IsSortedFunc(table, func(a, b api) int { return int(a.key) - int(b.key) }) {
+		t.Error("the table is not sorted by key")
+	}
+	for key, version := range lowest {
+		a := table.byKey(int16(key))
+		if a == nil || a.min > version {
+			t.Errorf("%s version %d is not served", key.Name(), version)
+		}
+	}
+	for i := range table {
+		a := &table[i]
+		req := a.newRequest()
+		switch {
+		case req.Key() != a.key || !strings.EqualFold(kmsg.NameForKey(a.key), a.name):
+			t.Errorf("%s: key %d of %T", a.name, a.key, req)
+		case a.min > a.max || a.max > req.MaxVersion():
+			t.Errorf("%s: versions %d-%d, decoded up to %d", a.name, a.min, a.max, req.MaxVersion())
+		case a.shape == nil && a.key != int16(kmsg.DescribeCluster):
+			t.Errorf("%s has no shape", a.name)
+		}
+		if _, ok := lowest[kmsg.Key(a.key)]; !ok {
+			t.Errorf("%s: the lowest version that clients send is not noted", a.name)
+		}
+	}
+}
+
+func TestClientSoftwareIsChecked(t *testing.T) {
+	b := startBroker(t, Options{}, nil)
+	c := dial(t, b)
+	for name, valid := range map[string]bool{
+		"a": true, "apache-kafka-java": true, "v1.2-rc.3": true, "7": true,
+		"": false, "-a": false, "a-": false, ".": false, "a b": false, "ä": false, "a.": false, "a\n": false,
+	} {
+		for _, version := range []int16{2, 3, 5} {
+			for field := range 2 {
+				r := apiVersionsRequest(version)
+				if field == 0 {
+					r.ClientSoftwareName = name
+				} else {
+					r.ClientSoftwareVersion = name
+				}
+				want := int16(0)
+				if !valid && version >= 3 {
+					want = kerr.InvalidRequest.Code
+				}
+				answer := c.ask(r).(*kmsg.ApiVersionsResponse)
+				if answer.ErrorCode != want {
+					t.Errorf("%q in version %d: error %d, want %d", name, version, answer.ErrorCode, want)
+				}
+			}
+		}
+	}
+}
+
+func TestZeroFeaturesAreHiddenFromOldClients(t *testing.T) {
+	b := startBroker(t, Options{}, nil)
+	for version, want := range map[int16]int{3: 0, 4: 1, 5: 1} {
+		answer := dial(t, b).ask(apiVersionsRequest(version)).(*kmsg.ApiVersionsResponse)
+		if len(answer.SupportedFeatures) != want {
+			t.Errorf("version %d: features %+v", version, answer.SupportedFeatures)
+		}
+		for _, f := range answer.SupportedFeatures {
+			if f.Name == "transaction.version" && f.MaxVersion > 0 {
+				t.Errorf("transaction.version %d is not served", f.MaxVersion)
+			}
+		}
+		if len(answer.FinalizedFeatures) != 0 {
+			t.Errorf("finalized %+v", answer.FinalizedFeatures)
+		}
+	}
+}
+
+func TestMisroutedClientIsSentBack(t *testing.T) {
+	b := startBroker(t, Options{}, nil)
+	clusterID, other := b.controller.image().ClusterID(), "another"
+	for name, test := range map[string]struct {
+		clusterID *string
+		nodeID    int32
+		want      int16
+	}{
+		"bootstrapping": {nil, -1, 0},
+		"right":         {&clusterID, 1, 0},
+		"other cluster": {&other, 1, kerr.RebootstrapRequired.Code},
+		"other node":    {&clusterID, 2, kerr.RebootstrapRequired.Code},
+		"cluster alone": {&clusterID, -1, kerr.InvalidRequest.Code},
+		"node alone":    {nil, 1, kerr.InvalidRequest.Code},
+	} {
+		r := apiVersionsRequest(5)
+		r.ClusterID, r.NodeID = test.clusterID, test.nodeID
+		if answer := dial(t, b).ask(r).(*kmsg.ApiVersionsResponse); answer.ErrorCode != test.want {
+			t.Errorf("%s: error %d, want %d", name, answer.ErrorCode, test.want)
+		}
+	}
+}
