@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/millrace/millrace/cmd/millrace/internal/usage"
+	"github.com/spf13/pflag"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// connection is the flag -b and what it leads to.
+type connection struct{ brokers []string }
+
+const (
+	defaultBroker     = "localhost:9092"
+	defaultBrokerPort = "9092"
+	// reachMax bounds how long a command tries to reach a broker before it gives up.
+	reachMax = 5 * time.Second
+	// requestMax bounds one administrative request, retries included.
+	requestMax = 20 * time.Second
+)
+
+func (c *connection) addFlags(flags *pflag.FlagSet) {
+	flags.StringSliceVarP(&c.brokers, "brokers", "b", nil, "brokers to begin with, HOST[:PORT],... (env MILLRACE_BROKERS, default "+defaultBroker+")")
+	flags.StringSliceVarP(&c.brokers, "bootstrap-server", "B", nil, "")
+	for _, alias := range []string{"bootstrap-server"} {
+		flags.Lookup(alias).Hidden = true
+	}
+}
+
+// addresses returns where to dial, from the flag, the environment or the default.
+func (c *connection) addresses() ([]string, error) {
+	list, source := c.brokers, "-b"
+	if len(list) == 0 {
+		if env := os.Getenv("MILLRACE_BROKERS"); env != "" {
+			list, source = strings.Split(env, ","), "MILLRACE_BROKERS"
+		} else {
+			list = []string{defaultBroker}
+		}
+	}
+	addresses := make([]string, 0, len(list))
+	for _, item := range list {
+		address, err := withPort(strings.TrimSpace(item))
+		if err != nil {
+			return nil, usage.Errorf("%s: %q is not HOST[:PORT]: %v", source, item, err)
+		}
+		addresses = append(addresses, address)
+	}
+	return addresses, nil
+}
+
+func withPort(address string) (string, error) {
+	if address == "" {
+		return "", errors.New("it is empty")
+	}
+	if strings.Contains(address, "://") || strings.ContainsAny(address, " /") {
+		return "", errors.New("leave out the protocol and the path")
+	}
+	if !strings.Contains(address, ":") || strings.HasPrefix(address, "[") && strings.HasSuffix(address, "]") {
+		return address + ":" + defaultBrokerPort, nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", errors.New("the colons do not fit (write [ADDRESS]:PORT for IPv6)")
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil || host == "" {
+		return "", errors.New("no such host or port")
+	}
+	return address, nil
+}
+
+// open returns a client that has reached a broker. The caller closes it.
+func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client, error) {
+	addresses, err := c.addresses()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(addresses...),
+		kgo.ClientID("millrace-cli"),
+		kgo.DialTimeout(reachMax),
+		kgo.MetadataMinAge(250 * time.Millisecond),
+	}, options...)...)
+	if err != nil {
+		return nil, err
+	}
+	reach, cancel := context.WithTimeout(ctx, reachMax)
+	defer cancel()
+	if err := client.Ping(reach); err != nil {
+		client.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("cannot reach a broker at %s: %s; start one with `millrace serve` or name another with -b", strings.Join(addresses, ","), reason(err))
+	}
+	return client, nil
+}
+
+// admin opens a client for one administrative command and bounds its requests: the context given to
+// body ends after requestMax.
+func (c *connection) admin(ctx context.Context, body func(context.Context, *kadm.Client) error) error {
+	return c.bounded(ctx, func(ctx context.Context, client *kgo.Client) error { return body(ctx, kadm.NewClient(client)) })
+}
+
+// bounded is admin with the client that can send any request.
+func (c *connection) bounded(ctx context.Context, body func(context.Context, *kgo.Client) error) error {
+	client, err := c.open(ctx, kgo.RetryTimeout(requestMax))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	bounded, cancel := context.WithTimeout(ctx, requestMax)
+	defer cancel()
+	err = body(bounded, client)
+	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("the broker did not answer within %v: %w", requestMax, err)
+	}
+	return err
+}
+
+// reason is the part of a connection error that a person can act on.
+func reason(err error) string {
+	var dns *net.DNSError
+	var operation *net.OpError
+	var notTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &dns):
+		return "no such host " + dns.Name
+	case errors.As(err, &notTLS):
+		return "it does not speak TLS"
+	case errors.As(err, &operation) && operation.Op == "dial":
+		if operation.Timeout() {
+			return "no answer within " + reachMax.String()
+		}
+		var system *os.SyscallError
+		if errors.As(err, &system) {
+			return system.Err.Error()
+		}
+		return operation.Err.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "it accepts connections but did not answer within " + reachMax.String()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "it closes the connection, is it a Kafka port without TLS?"
+	}
+	return oneLine(err)
+}

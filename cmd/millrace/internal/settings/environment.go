@@ -1,0 +1,55 @@
+package settings
+
+import (
+	"slices"
+	"strings"
+)
+
+// Prefixes of environment variables that hold settings, the later wins.
+const (
+	kafkaPrefix = "KAFKA_"
+	ownPrefix   = "MILLRACE_"
+)
+
+// notSettings are variables with a prefix of ours that configure something else: Kafka's start
+// scripts and its image, the clients of this program.
+var notSettings = map[string]bool{
+	"KAFKA_CLUSTER_ID": true, "KAFKA_DEBUG": true, "KAFKA_GC_LOG_OPTS": true, "KAFKA_HEAP_OPTS": true, "KAFKA_HOME": true,
+	"KAFKA_JMX_HOSTNAME": true, "KAFKA_JMX_OPTS": true, "KAFKA_JMX_PORT": true, "KAFKA_JVM_PERFORMANCE_OPTS": true,
+	"KAFKA_LOG4J_LOGGERS": true, "KAFKA_LOG4J_OPTS": true, "KAFKA_LOG4J_ROOT_LOGLEVEL": true, "KAFKA_OPTS": true,
+	"KAFKA_TOOLS_LOG4J_LOGLEVEL": true, "KAFKA_VERSION": true,
+	"MILLRACE_BROKERS": true, "MILLRACE_PROFILE": true,
+}
+
+// notSettingPrefixes begin the variables of this project's own tests and benchmarks.
+var notSettingPrefixes = []string{"MILLRACE_TEST_", "MILLRACE_BENCH_", "MILLRACE_LONG"}
+
+func isSetting(name string) bool {
+	return !notSettings[name] && !slices.ContainsFunc(notSettingPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// Environment stores the settings among the variables environ ("NAME=value"), in the scheme of
+// Kafka's image: KAFKA_LOG_SEGMENT_BYTES is log.segment.bytes, two underscores are one, three are a
+// dash. MILLRACE_ works like KAFKA_ and wins over it. Variables named in except, and empty ones, are not settings.
+func (s *Settings) Environment(environ []string, except ...string) {
+	for _, prefix := range []string{kafkaPrefix, ownPrefix} {
+		for _, variable := range environ {
+			name, value, _ := strings.Cut(variable, "=")
+			rest, found := strings.CutPrefix(name, prefix)
+			if !found || rest == "" || value == "" || !isSetting(name) || slices.Contains(except, name) {
+				continue
+			}
+			s.Set(keyOf(rest), value, "environment variable "+name)
+		}
+	}
+}
+
+// keyOf turns the rest of a variable's name into a key.
+func keyOf(rest string) string {
+	const dash, underscore = "\x00", "\x01"
+	rest = strings.ReplaceAll(rest, "___", dash)
+	rest = strings.ReplaceAll(rest, "__", underscore)
+	rest = strings.ReplaceAll(rest, "_", ".")
+	rest = strings.ReplaceAll(rest, underscore, "_")
+	return strings.ToLower(strings.ReplaceAll(rest, dash, "-"))
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/millrace/millrace/cmd/millrace/internal/output"
+	"github.com/millrace/millrace/cmd/millrace/internal/usage"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+type topicAlter struct {
+	set    []string
+	unset  []string
+	dryRun bool
+}
+
+func newTopicAlterCommand(c *connection) *cobra.Command {
+	var options output.Options
+	var alter topicAlter
+	cmd := &cobra.Command{
+		Use:               "alter TOPIC... (-c KEY=VALUE | --unset KEY)...",
+		Short:             "Change the settings of topics",
+		Example:           "  millrace topic alter clicks -c retention.ms=3600000 --unset segment.bytes",
+		Args:              atLeastOne("TOPIC"),
+		ValidArgsFunction: c.completeTopics(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			changes, err := alter.changes()
+			if err != nil {
+				return err
+			}
+			return c.admin(cmd.Context(), func(ctx context.Context, client *kadm.Client) error {
+				results, err := alter.run(ctx, client, changes, unique(args))
+				if err != nil {
+					return err
+				}
+				return results.print(cmd, &options)
+			})
+		},
+	}
+	options.AddFlags(cmd.Flags())
+	cmd.Flags().StringArrayVarP(&alter.set, "config", "c", nil, "set a topic setting, KEY=VALUE (repeatable)")
+	cmd.Flags().StringArrayVar(&alter.unset, "unset", nil, "return a topic setting to its default, KEY (repeatable)")
+	cmd.Flags().BoolVar(&alter.dryRun, "dry-run", false, "check the request, change nothing")
+	return cmd
+}
+
+// changes returns what the flags ask for, sorted by key.
+func (t *topicAlter) changes() ([]kadm.AlterConfig, error) {
+	set, err := parseConfigs("-c", t.set)
+	if err != nil {
+		return nil, err
+	}
+	var changes []kadm.AlterConfig
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		value := set[key]
+		changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &value})
+	}
+	for _, key := range unique(t.unset) {
+		if _, both := set[key]; both {
+			return nil, usage.Errorf("topic alter: %s is in both -c and --unset", key)
+		}
+		changes = append(changes, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: key})
+	}
+	if len(changes) == 0 {
+		return nil, usage.Errorf("topic alter: nothing to change, use -c KEY=VALUE or --unset KEY")
+	}
+	return changes, nil
+}
+
+func (t *topicAlter) run(ctx context.Context, client *kadm.Client, changes []kadm.AlterConfig, names []string) (*itemResults, error) {
+	_, missing, err := findTopics(ctx, client, names)
+	if err != nil {
+		return nil, err
+	}
+	existing := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return missing[name] != nil })
+	ask, done := client.AlterTopicConfigs, "altered"
+	if t.dryRun {
+		ask, done = client.ValidateAlterTopicConfigs, "would be altered"
+	}
+	var responses kadm.AlterConfigsResponses
+	if len(existing) > 0 {
+		if responses, err = ask(ctx, changes, existing...); err != nil {
+			return nil, err
+		}
+	}
+	results := &itemResults{kind: "topic"}
+	for _, name := range names {
+		if err := missing[name]; err != nil {
+			results.add(name, "", err)
+			continue
+		}
+		response, err := responses.On(name, nil)
+		if err == nil {
+			err = response.Err
+		}
+		if errors.Is(err, kerr.InvalidConfig) {
+			response.ErrMessage += nearestConfig(ctx, client, name, changes, response.ErrMessage)
+		}
+		results.add(name, done, brokerError(err, response.ErrMessage))
+	}
+	return results, nil
+}
+
+// nearestConfig names the setting that an unknown one most probably meant, for brokers that do not
+// say so themselves.
+func nearestConfig(ctx context.Context, client *kadm.Client, topic string, changes []kadm.AlterConfig, message string) string {
+	if strings.Contains(message, "did you mean") {
+		return ""
+	}
+	described, err := client.DescribeTopicConfigs(ctx, topic)
+	if err != nil || len(described) != 1 || described[0].Err != nil {
+		return ""
+	}
+	var names []string
+	for _, config := range described[0].Configs {
+		names = append(names, config.Key)
+	}
+	for _, change := range changes {
+		if !slices.Contains(names, change.Name) {
+			return usage.Hint(change.Name, names)
+		}
+	}
+	return ""
+}
