@@ -1,0 +1,222 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// foreign is a client program of clients/ and what it needs.
+type foreign struct {
+	name       string
+	program    func() (*exec.Cmd, error) // without its arguments; an error says what is absent
+	idempotent bool                      // its load verb never stores a record twice
+	wantSkips  int                       // features that the client does not have
+}
+
+var foreigners = []foreign{
+	{name: "franz", program: goProgram("franz"), idempotent: true},
+	{name: "sarama", program: goProgram("sarama"), idempotent: true},
+	{name: "segmentio", program: goProgram("segmentio"), wantSkips: 1},
+	{name: "librdkafka", program: pythonProgram("librdkafka", "librdkafka"), idempotent: true},
+	{name: "kafka-python-2.0.2", program: pythonProgram("kafkapython2", "kafkapython"), wantSkips: 1},
+	{name: "kafka-python-3", program: pythonProgram("kafkapython3", "kafkapython"), idempotent: true},
+	{name: "kcat", program: kcatProgram, idempotent: true},
+}
+
+func goProgram(name string) func() (*exec.Cmd, error) {
+	return func() (*exec.Cmd, error) {
+		out := filepath.Join(filepath.Dir(binary), "client-"+name)
+		build := exec.Command("go", "build", "-o", out, "./"+name)
+		build.Dir = "clients"
+		if text, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build clients/%s: %w\n%s", name, err, text)
+		}
+		return exec.Command(out), nil
+	}
+}
+
+// pythonProgram runs clients/<folder>/client.py in the virtual environment that setup.sh makes.
+func pythonProgram(environment, folder string) func() (*exec.Cmd, error) {
+	return func() (*exec.Cmd, error) {
+		python, err := filepath.Abs(filepath.Join("..", ".cache", "e2e", environment, "bin", "python"))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(python); err != nil {
+			return nil, fmt.Errorf("%w (e2e/setup.sh makes it)", err)
+		}
+		return exec.Command(python, filepath.Join("clients", folder, "client.py")), nil
+	}
+}
+
+func kcatProgram() (*exec.Cmd, error) {
+	if _, err := exec.LookPath("kcat"); err != nil {
+		return nil, fmt.Errorf("%w (e2e/setup.sh installs it where it may)", err)
+	}
+	return exec.Command("clients/kcat/client.sh"), nil
+}
+
+// command is the client's program with its arguments; the test is skipped where it cannot run, except in CI.
+func (f foreign) command(t *testing.T, arguments ...string) *exec.Cmd {
+	t.Helper()
+	c, err := f.program()
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s must run in CI: %v", f.name, err)
+		}
+		t.Skipf("skipped: client %s is not here: %v", f.name, err)
+	}
+	c.Args = append(c.Args, arguments...)
+	c.Stderr = os.Stderr
+	return c
+}
+
+// TestClientFeatures runs each client through every feature that it has.
+func TestClientFeatures(t *testing.T) {
+	for _, f := range foreigners {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t)
+			out, err := f.command(t, "features", s.addr, "f").Output()
+			t.Logf("%s\n%s", f.name, out)
+			passed, skipped := 0, 0
+			for line := range strings.Lines(string(out)) {
+				switch word, _, _ := strings.Cut(line, " "); word {
+				case "ok":
+					passed++
+				case "skip":
+					skipped++
+				default:
+					t.Errorf("%s", line)
+				}
+			}
+			if err != nil || passed < 9 || skipped != f.wantSkips {
+				t.Errorf("%d features passed and %d were skipped, want at least 9 and %d; the program: %v", passed, skipped, f.wantSkips, err)
+			}
+		})
+	}
+}
+
+// TestClientLoadSurvivesKills lets each client produce while the broker is killed with -9 twice.
+func TestClientLoadSurvivesKills(t *testing.T) {
+	for _, f := range foreigners {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			killUnderLoad(t, f)
+		})
+	}
+}
+
+const acksBetweenKills = 200
+
+func killUnderLoad(t *testing.T, f foreign) {
+	s := startServer(t)
+	s.createTopic("load", 1)
+	program := f.command(t, "load", s.addr, "load")
+	stdin, err := program.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := program.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Process.Kill() })
+
+	acks := make(chan ack, 1<<16)
+	go readAcks(stdout, acks)
+	var all []ack
+	for range 2 {
+		all = append(all, take(t, acks, acksBetweenKills)...)
+		s.kill()
+		s.start()
+	}
+	all = append(all, take(t, acks, acksBetweenKills)...)
+	if err := stdin.Close(); err != nil && err != io.ErrClosedPipe {
+		t.Fatal(err)
+	}
+	for a := range acks {
+		all = append(all, a)
+	}
+	if err := program.Wait(); err != nil {
+		t.Errorf("the client ended badly: %v", err)
+	}
+	checkAcks(t, s, all, f.idempotent)
+}
+
+// ack is a record that the broker has acknowledged to a client; offset -1 where the client does not tell.
+type ack struct {
+	id        string
+	partition int32
+	offset    int64
+}
+
+func readAcks(r io.Reader, acks chan<- ack) {
+	defer close(acks)
+	for scan := bufio.NewScanner(r); scan.Scan(); {
+		var a ack
+		if _, err := fmt.Sscanf(scan.Text(), "acked %s %d %d", &a.id, &a.partition, &a.offset); err == nil {
+			acks <- a
+		}
+	}
+}
+
+func take(t *testing.T, acks <-chan ack, n int) []ack {
+	t.Helper()
+	var taken []ack
+	late := time.After(patience)
+	for len(taken) < n {
+		select {
+		case a, open := <-acks:
+			if !open {
+				t.Fatalf("the client ended after %d of %d acknowledgements", len(taken), n)
+			}
+			taken = append(taken, a)
+		case <-late:
+			t.Fatalf("only %d of %d acknowledgements came", len(taken), n)
+		}
+	}
+	return taken
+}
+
+// checkAcks: what was acknowledged is stored, at the offset that was acknowledged; with an idempotent client, once.
+func checkAcks(t *testing.T, s *server, acks []ack, once bool) {
+	t.Helper()
+	type place struct {
+		partition int32
+		offset    int64
+	}
+	stored := map[string][]place{}
+	for _, r := range s.readAll("load") {
+		id := strings.TrimSpace(string(r.Value))
+		stored[id] = append(stored[id], place{r.Partition, r.Offset})
+	}
+	lost, duplicated := 0, 0
+	for _, a := range acks {
+		found := false
+		for _, p := range stored[a.id] {
+			found = found || a.offset < 0 || p == place{a.partition, a.offset}
+		}
+		if !found {
+			lost++
+			t.Errorf("record %s was acknowledged at %d/%d and is at %v", a.id, a.partition, a.offset, stored[a.id])
+		}
+	}
+	for id, places := range stored {
+		if once && len(places) > 1 {
+			duplicated++
+			t.Errorf("record %s is stored %d times: %v", id, len(places), places)
+		}
+	}
+	t.Logf("acknowledged %d, stored %d, lost %d, duplicated %d", len(acks), len(stored), lost, duplicated)
+}

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The end-to-end tests, with what they need installed first. Arguments go to `go test`.
+set -eu
+cd "$(dirname "$0")/.."
+e2e/setup.sh
+go test -count=1 -timeout 15m "$@" ./e2e/...
