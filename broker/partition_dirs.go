@@ -68,7 +68,7 @@ func (r *registry) remove(t *metadata.Topic) error {
 		if p == nil {
 			return nil
 		}
-		if err := p.Close(); err != nil {
+		if err := p.Abandon(); err != nil {
 			// Its files go away all the same.
 			r.logger.Warn("deleted partition did not close in order", "topic", t.Name, "partition", i, "err", err)
 		}

@@ -160,7 +160,13 @@ func (l *Log) ExpireProducers(nowMs int64) int {
 // Close makes everything durable, saves indexes and producers, marks the log as closed in order and lets go of its
 // files. Ranges stay readable until released. A log that has failed is closed without the mark, and Close returns
 // nil: its failure was told when it happened. A second Close does nothing.
-func (l *Log) Close() error {
+func (l *Log) Close() error { return l.close(true) }
+
+// Abandon is Close for a log that is about to be deleted: it lets go of the files and makes nothing durable. What the
+// directory still holds is as after a crash.
+func (l *Log) Abandon() error { return l.close(false) }
+
+func (l *Log) close(seal bool) error {
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
 	l.syncing.Lock()
@@ -171,7 +177,7 @@ func (l *Log) Close() error {
 		return nil
 	}
 	var err error
-	if l.failure.Load() == nil && !l.mu.clean {
+	if seal && l.failure.Load() == nil && !l.mu.clean {
 		err = l.sealLocked()
 	}
 	return errors.Join(err, l.releaseLocked())

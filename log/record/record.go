@@ -53,7 +53,8 @@ func (h Headers) AppendTo(dst []Header) []Header {
 // parseShortRecord is the broker's cost per produced record and the reader's per consumed one, so a record whose numbers
 // have one or two bytes each and that has no headers is walked here without a call. For any other, and for whatever
 // looks wrong, it returns the position malformed. A length of -1 is null.
-// Seven results and no struct: they stay in registers, which halves the time.
+// Seven results and no struct: they stay in registers, which halves the time. next comes from the record's length alone,
+// though its fields must end there too: so the processor goes on to the next record while it still checks this one.
 func parseShortRecord(p []byte, at int) (offsetDelta, timestampDeltaMs int64, keyLength, keyEnd, valueLength, valueEnd, next int) {
 	length, body := readShortVarint(p, at)
 	timestampDeltaMs, at = readShortVarint(p, body+1) // past the attributes
@@ -62,11 +63,12 @@ func parseShortRecord(p []byte, at int) (offsetDelta, timestampDeltaMs int64, ke
 	keyEnd = at + int(max(key, 0))
 	value, at := readShortVarint(p, keyEnd)
 	valueEnd = at + int(max(value, 0))
+	next = body + int(length)
 	if body < 0 || at < 0 || key < -1 || value < -1 || offsetDelta < 0 ||
-		valueEnd >= len(p) || p[valueEnd] != 0 || valueEnd+1 != body+int(length) {
+		valueEnd >= len(p) || p[valueEnd] != 0 || valueEnd+1 != next {
 		return 0, 0, 0, 0, 0, 0, malformed
 	}
-	return offsetDelta, timestampDeltaMs, int(key), keyEnd, int(value), valueEnd, valueEnd + 1
+	return offsetDelta, timestampDeltaMs, int(key), keyEnd, int(value), valueEnd, next
 }
 
 // checkRecord is parseRecord for who needs only the deltas.

@@ -228,7 +228,12 @@ func (p *Partition) assertLocked() {
 
 // Close stops the partition: it wakes all who wait, waits for the committer, and closes the log, which syncs it and
 // marks it as cleanly closed. It may be called again and then does nothing.
-func (p *Partition) Close() error {
+func (p *Partition) Close() error { return p.close((*log.Log).Close) }
+
+// Abandon is Close for a partition whose files are about to be deleted: nothing is synced first.
+func (p *Partition) Abandon() error { return p.close((*log.Log).Abandon) }
+
+func (p *Partition) close(closeLog func(*log.Log) error) error {
 	if p.log == nil {
 		return nil
 	}
@@ -244,7 +249,7 @@ func (p *Partition) Close() error {
 
 	p.append.Lock()
 	defer p.append.Unlock()
-	if err := p.log.Close(); err != nil {
+	if err := closeLog(p.log); err != nil {
 		return p.errorf("close", err)
 	}
 	return nil
