@@ -46,7 +46,7 @@ load()  { local s=$1; shift; start "$s"; "$bin/kload" -brokers "127.0.0.1:$port"
 nats()  { start nats; "$bin/natsload" -url "nats://127.0.0.1:$port" -pid "$pid" -n "$RUNS" "$@" | grep -v '^# what'; stop; }
 small=$((MB / 40 + 1))
 
-row1() { for s in rawsrv-page rawsrv-mem millrace-os kfake; do blast $s -nofetch; done; }
+row1() { for s in rawsrv-page rawsrv-mem millrace-os kfake; do blast $s -nofetch; blast $s -nofetch -recs 5000; done; }
 row2() { for s in rawsrv-group rawsrv-direct millrace millrace-direct; do blast $s -nofetch -depth 64; done; }
 row3() { for s in rawsrv-group rawsrv-direct millrace millrace-direct; do blast $s -nofetch -depth 5; done; }
 row4() { for s in rawsrv-page millrace-os kfake; do MB=$small blast $s -nofetch -recs 1 -depth 64; done
