@@ -150,8 +150,9 @@ const bannerKafka = "kafka"
 
 // banner tells what a person needs to know, in at most 8 lines.
 func (p *servePlan) banner(stderr io.Writer, b *broker.Broker, found broker.Recovered, took time.Duration) {
-	line := func(name, text string) { fmt.Fprintf(stderr, "  %-10s %s\n", name, text) }
-	fmt.Fprintf(stderr, "millrace %s is ready after %v\n", thisRelease().Release, took.Round(time.Millisecond))
+	var text strings.Builder // written at once, so that no log line comes between
+	line := func(name, value string) { fmt.Fprintf(&text, "  %-10s %s\n", name, value) }
+	fmt.Fprintf(&text, "millrace %s is ready after %v\n", thisRelease().Release, took.Round(time.Millisecond))
 	line(bannerKafka, b.Addr().String())
 	if address := b.HTTPAddr(); address != nil {
 		line("http", fmt.Sprintf("http://%s (/metrics /healthz /readyz)", address))
@@ -173,6 +174,7 @@ func (p *servePlan) banner(stderr io.Writer, b *broker.Broker, found broker.Reco
 	for _, warning := range p.warnings {
 		line("note", warning)
 	}
+	_, _ = io.WriteString(stderr, text.String())
 }
 
 func recoveredText(found broker.Recovered) string {
