@@ -106,7 +106,7 @@ func (g *groupCoordinator) ensure(ctx context.Context) (*groupShards, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.load(ctx, t), nil
+	return g.load(context.WithoutCancel(ctx), t), nil // new and empty: over at once, and not worth an error each if ctx ends
 }
 
 // offsetsTopicConfigs are the settings that __consumer_offsets is created with.
