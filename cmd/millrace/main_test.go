@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/broker"
+	"github.com/millrace/millrace/internal/freeport"
 )
 
 // binary is the program itself, built once.
@@ -48,7 +48,7 @@ func withBinary(body func() int) int {
 }
 
 // patience bounds every wait of a test.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // result is what one command line did.
 type result struct {
@@ -244,10 +244,5 @@ func eventually(t *testing.T, what string, condition func() bool) {
 // closedAddress is an address of this host where nobody listens.
 func closedAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return freeport.Address(t)
 }
