@@ -18,6 +18,7 @@ type foreign struct {
 	program    func() (*exec.Cmd, error) // without its arguments; an error says what is absent
 	idempotent bool                      // its load verb never stores a record twice
 	wantSkips  int                       // features that the client does not have
+	acks       int                       // to await before and after each kill; 0: acksBetweenKills
 }
 
 var foreigners = []foreign{
@@ -27,7 +28,7 @@ var foreigners = []foreign{
 	{name: "librdkafka", program: pythonProgram("librdkafka", "librdkafka"), idempotent: true},
 	{name: "kafka-python-2.0.2", program: pythonProgram("kafkapython2", "kafkapython"), wantSkips: 1},
 	{name: "kafka-python-3", program: pythonProgram("kafkapython3", "kafkapython"), idempotent: true},
-	{name: "kcat", program: kcatProgram, idempotent: true},
+	{name: "kcat", program: kcatProgram, idempotent: true, acks: 40}, // a process for each record
 }
 
 func goProgram(name string) func() (*exec.Cmd, error) {
@@ -133,15 +134,19 @@ func killUnderLoad(t *testing.T, f foreign) {
 	}
 	t.Cleanup(func() { _ = program.Process.Kill() })
 
+	wanted := f.acks
+	if wanted == 0 {
+		wanted = acksBetweenKills
+	}
 	acks := make(chan ack, 1<<16)
 	go readAcks(stdout, acks)
 	var all []ack
 	for range 2 {
-		all = append(all, take(t, acks, acksBetweenKills)...)
+		all = append(all, take(t, acks, wanted)...)
 		s.kill()
 		s.start()
 	}
-	all = append(all, take(t, acks, acksBetweenKills)...)
+	all = append(all, take(t, acks, wanted)...)
 	if err := stdin.Close(); err != nil && err != io.ErrClosedPipe {
 		t.Fatal(err)
 	}
@@ -171,10 +176,12 @@ func readAcks(r io.Reader, acks chan<- ack) {
 	}
 }
 
+// take waits for n acknowledgements, for as long as they keep coming.
 func take(t *testing.T, acks <-chan ack, n int) []ack {
 	t.Helper()
 	var taken []ack
-	late := time.After(patience)
+	late := time.NewTimer(patience)
+	defer late.Stop()
 	for len(taken) < n {
 		select {
 		case a, open := <-acks:
@@ -182,8 +189,9 @@ func take(t *testing.T, acks <-chan ack, n int) []ack {
 				t.Fatalf("the client ended after %d of %d acknowledgements", len(taken), n)
 			}
 			taken = append(taken, a)
-		case <-late:
-			t.Fatalf("only %d of %d acknowledgements came", len(taken), n)
+			late.Reset(patience)
+		case <-late.C:
+			t.Fatalf("no acknowledgement for %v after %d of %d", patience, len(taken), n)
 		}
 	}
 	return taken

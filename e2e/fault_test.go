@@ -71,22 +71,22 @@ func failSync(t *testing.T, setting, calls string) {
 	l := &load{t: t, s: s}
 	for _, topic := range []string{"t", "other"} {
 		s.createTopic(topic, 1)
-		if _, err := l.fill(topic, 10); err != nil {
+		if _, err := l.fill(topic, 10, filling); err != nil {
 			t.Fatal(err)
 		}
 	}
 	heal := s.failCalls(calls)
-	if n, err := l.fill("t", 1); n != 0 || !errors.Is(err, kerr.KafkaStorageError) || !kerr.IsRetriable(err) {
+	if n, err := l.fill("t", 1, filling); n != 0 || !errors.Is(err, kerr.KafkaStorageError) || !kerr.IsRetriable(err) {
 		t.Errorf("%d acknowledged, then %v", n, err)
 	}
 	heal()
-	if n, err := l.fill("t", 1); n != 0 || !errors.Is(err, kerr.KafkaStorageError) {
+	if n, err := l.fill("t", 1, filling); n != 0 || !errors.Is(err, kerr.KafkaStorageError) {
 		t.Errorf("after the fault %d acknowledged, then %v", n, err)
 	}
 	if got := len(s.readAll("t")); got != 10 {
 		t.Errorf("%d of 10 records can be read", got)
 	}
-	if n, err := l.fill("other", 10); n != 10 || err != nil {
+	if n, err := l.fill("other", 10, filling); n != 10 || err != nil {
 		t.Errorf("another partition: %d acknowledged, then %v", n, err)
 	}
 	if !strings.Contains(s.errors.text(), "acknowledges nothing more") {
@@ -94,7 +94,7 @@ func failSync(t *testing.T, setting, calls string) {
 	}
 	s.kill()
 	s.start()
-	if n, err := l.fill("t", 10); n != 10 || err != nil {
+	if n, err := l.fill("t", 10, filling); n != 10 || err != nil {
 		t.Errorf("after the restart %d acknowledged, then %v", n, err)
 	}
 	for _, topic := range []string{"t", "other"} {

@@ -74,7 +74,7 @@ func fillDisk(t *testing.T, settings []string) {
 	for _, topic := range []string{"kept", "ballast"} {
 		s.createTopic(topic, 1)
 	}
-	ballast, refused := l.fill("ballast", 1<<30)
+	ballast, refused := l.fill("ballast", 1<<30, filling)
 	t.Logf("%d records of ballast, then %v", ballast, refused)
 	if !errors.Is(refused, kerr.KafkaStorageError) || !kerr.IsRetriable(refused) {
 		t.Fatalf("a full disk is told as %v, want a retriable storage error", refused)
@@ -88,13 +88,13 @@ func fillDisk(t *testing.T, settings []string) {
 	}
 	s.deleteTopic("ballast")
 	eventually(t, "there is room again", func() bool {
-		_, err := l.fill("kept", 1)
+		_, err := l.fill("kept", 1, filling)
 		if err != nil && !errors.Is(err, kerr.KafkaStorageError) {
 			t.Fatalf("with room again: %v", err)
 		}
 		return err == nil
 	})
-	kept, refused := l.fill("kept", 1<<30)
+	kept, refused := l.fill("kept", 1<<30, filling)
 	t.Logf("%d records, then %v", kept, refused)
 	if kept < ballast/2 || !errors.Is(refused, kerr.KafkaStorageError) {
 		t.Errorf("after the deletion there was room for %d records, then %v", kept, refused)
@@ -104,20 +104,26 @@ func fillDisk(t *testing.T, settings []string) {
 	l.expectStored("kept")
 }
 
-// fill writes records of 8 KiB to a topic until the first error, or so many.
-func (l *load) fill(topic string, count int) (written int, refused error) {
+// filling is the size of the records, in bytes, that a small disk is filled with.
+const filling = 8 << 10
+
+// fill writes records of about so many bytes to a topic until the first error, or count of them.
+func (l *load) fill(topic string, count, bytes int) (written int, refused error) {
 	l.t.Helper()
 	c := l.s.client(kgo.RecordRetries(0), kgo.RetryTimeout(time.Second), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.DisableIdempotentWrite(), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+	produce := func(r *kgo.Record) error {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		return c.ProduceSync(ctx, r).FirstErr()
+	}
 	for ; written < count; written++ {
 		r := newRecord(topic, 0, l.nextProducer(), 0)
-		r.Value = append(r.Value, make([]byte, 8<<10)...)
+		r.Value = append(r.Value, make([]byte, bytes)...)
 		identity := identityOf(r)
 		l.history.Add(history.Sent{Place: placeOf(r), Record: identity})
-		if err := c.ProduceSync(ctx, r).FirstErr(); err != nil {
+		if err := produce(r); err != nil {
 			return written, err
 		}
 		l.history.Add(history.Acked{Place: placeOf(r), Record: identity, Offset: r.Offset})
@@ -172,7 +178,7 @@ func TestRetentionMakesRoomOnAFullDisk(t *testing.T) {
 	s.start()
 	s.createTopic("t", 1)
 	l := &load{t: t, s: s}
-	if _, err := l.fill("t", 1<<30); !errors.Is(err, kerr.KafkaStorageError) {
+	if _, err := l.fill("t", 1<<30, filling); !errors.Is(err, kerr.KafkaStorageError) {
 		t.Fatalf("a full disk is told as %v", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -182,10 +188,11 @@ func TestRetentionMakesRoomOnAFullDisk(t *testing.T) {
 	eventually(t, "the retention is set and makes room", func() bool {
 		// The setting itself needs a few bytes, which a disk that is full to the last of them refuses.
 		_, _ = admin.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Name: "retention.bytes", Value: &limit}}, "t")
-		_, err := l.fill("t", 1)
-		return err == nil
+		starts, err := admin.ListStartOffsets(ctx, "t")
+		start, known := starts.Lookup("t", 0)
+		return err == nil && known && start.Err == nil && start.Offset > 0
 	})
-	if _, err := l.fill("t", 1000); err != nil {
+	if _, err := l.fill("t", 1000, filling); err != nil {
 		t.Errorf("while the retention keeps up: %v", err)
 	}
 	if dirs, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(dirs) > 0 {

@@ -69,8 +69,10 @@ func killsUnderLoad(t *testing.T, setting string) {
 // awaitAcks returns when so many more records are acknowledged.
 func (l *load) awaitAcks(count int64) {
 	l.t.Helper()
-	want := l.acked.Load() + count
-	eventually(l.t, "records are acknowledged", func() bool { return l.acked.Load() >= want })
+	for want := l.acked.Load() + count; l.acked.Load() < want; { // for as long as some are
+		last := l.acked.Load()
+		eventually(l.t, "records are acknowledged", func() bool { return l.acked.Load() > last })
+	}
 }
 
 // lookAtOnce looks before the members that go on have covered what a restart has forgotten.

@@ -17,6 +17,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/internal/freeport"
 )
 
 // patience bounds every wait of these tests; nothing is asserted about how much of it was used.
@@ -67,7 +69,7 @@ func startServer(t *testing.T, extra ...string) *server {
 // newServer returns a process that does not run yet. It is killed at the end of the test.
 func newServer(t *testing.T, extra ...string) *server {
 	t.Helper()
-	s := &server{t: t, addr: freeAddress(t), http: freeAddress(t), dataDir: t.TempDir(), extra: extra}
+	s := &server{t: t, addr: freeport.Address(t), http: freeport.Address(t), dataDir: t.TempDir(), extra: extra}
 	t.Cleanup(func() {
 		if s.command != nil && s.command.ProcessState == nil {
 			_ = s.command.Process.Kill()
@@ -163,9 +165,14 @@ func (s *server) client(options ...kgo.Opt) *kgo.Client {
 
 func (s *server) createTopic(topic string, partitions int32) {
 	s.t.Helper()
+	s.createTopicWith(topic, partitions, nil)
+}
+
+func (s *server) createTopicWith(topic string, partitions int32, configs map[string]*string) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if _, err := kadm.NewClient(s.client()).CreateTopic(ctx, partitions, 1, nil, topic); err != nil {
+	if _, err := kadm.NewClient(s.client()).CreateTopic(ctx, partitions, 1, configs, topic); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -191,16 +198,6 @@ func (s *server) readAll(topic string) []*kgo.Record {
 		records = append(records, fetches.Records()...)
 	}
 	return records
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // eventually waits for a condition, as other processes have no clock that a test could turn.

@@ -1,9 +1,8 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,7 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/e2e/history"
 )
 
 // stopsUnderLoad is how often the broker is stopped in order and started again.
@@ -69,8 +71,7 @@ func TestSecondSignalEndsAStopAtOnce(t *testing.T) {
 	s := startServer(t, append([]string{"--shutdown-timeout", "10m"}, loadSettings...)...)
 	l := startLoad(t, s)
 	l.awaitAcks(500)
-	stuck := s.clientThatTakesNoAnswers()
-	defer stuck.Close()
+	defer l.clientThatTakesNoAnswer().Close()
 	s.signal(syscall.SIGTERM)
 	eventually(t, "the broker stops accepting", func() bool { return !s.accepts() })
 	select {
@@ -109,25 +110,42 @@ func TestPausedBrokerGoesOn(t *testing.T) {
 	l.judge()
 }
 
-// clientThatTakesNoAnswers returns a connection whose answers have filled every buffer on the way.
-func (s *server) clientThatTakesNoAnswers() net.Conn {
-	s.t.Helper()
+// owedMin is more, in bytes, than the buffers between a broker and a client hold.
+const owedMin = 8 << 20
+
+// clientThatTakesNoAnswer returns a connection with an answer under way that is too large for every buffer in between.
+func (l *load) clientThatTakesNoAnswer() net.Conn {
+	l.t.Helper()
+	// One segment, as a fetch ends with it.
+	l.history.Add(history.TopicAsked{Topic: "large"})
+	l.s.createTopicWith("large", 1, map[string]*string{"segment.bytes": kmsg.StringPtr("1073741824")})
+	l.history.Add(history.TopicCreated{Topic: "large"})
+	const recordBytes = 900_000
+	if _, err := l.fill("large", 2*owedMin/recordBytes, recordBytes); err != nil {
+		l.t.Fatal(err)
+	}
 	small := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
 	}}
-	c, err := small.Dial("tcp", s.addr)
+	c, err := small.Dial("tcp", l.s.addr)
 	if err != nil {
-		s.t.Fatal(err)
+		l.t.Fatal(err)
 	}
-	request := kmsg.NewPtrMetadataRequest()
-	request.SetVersion(1)
-	frames := bytes.Repeat(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1), 1000)
-	for err == nil { // until the broker takes no more, as it cannot get rid of its answers
-		_ = c.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))
-		_, err = c.Write(frames)
+	partition := kmsg.NewFetchRequestTopicPartition()
+	partition.PartitionMaxBytes = 4 * owedMin
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic, topic.Partitions = "large", []kmsg.FetchRequestTopicPartition{partition}
+	request := kmsg.NewPtrFetchRequest()
+	request.SetVersion(11)
+	request.MaxBytes, request.Topics = 4*owedMin, []kmsg.FetchRequestTopic{topic}
+	head := make([]byte, 4)
+	_, err = c.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1))
+	if err == nil {
+		_, err = io.ReadFull(c, head)
 	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		s.t.Fatal(err)
+	size := (&kbin.Reader{Src: head}).Int32()
+	if err != nil || size < owedMin {
+		l.t.Fatalf("an answer of %d bytes, want at least %d: %v", size, owedMin, err)
 	}
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,6 +66,11 @@ func runTool(t *testing.T, files []string, flags ...string) dumped {
 	arguments := append([]string{"-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
 		"-cp", filepath.Join(jarDirectory, "*"), toolClass, "--files", strings.Join(files, ",")}, flags...)
 	java := exec.Command("java", arguments...)
+	// Java tells on its standard error of options that it finds there.
+	java.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasSuffix(name, "JAVA_OPTIONS") || name == "JAVA_TOOL_OPTIONS"
+	})
 	var stdout, stderr bytes.Buffer
 	java.Stdout, java.Stderr = &stdout, &stderr
 	if err := java.Run(); err != nil {

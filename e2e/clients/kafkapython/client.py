@@ -10,7 +10,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.structs import OffsetAndMetadata
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
-PATIENCE = 40  # seconds that any single step may take
+PATIENCE = 120  # seconds that any single step may take
 MODERN = int(kafka.__version__.split(".")[0]) >= 3
 
 

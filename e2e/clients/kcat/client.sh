@@ -13,7 +13,7 @@ codec() { # codec NAME
   seq 1 500 | sed "s/^/$1 record number /" >"$tmp/in"
   kcat -b "$broker" -P -t "$topic" -p 0 -z "$1" -X linger.ms=20 -X compression.codec="$1" "$tmp/in" -l 2>"$tmp/err" || { fail "produce-$1" "$(tail -n 1 "$tmp/err")"; return; }
   if grep -q 'not compressing' "$tmp/err"; then fail "produce-$1" "$(grep -m 1 'not compressing' "$tmp/err")"; return; fi
-  timeout 30 kcat -b "$broker" -C -t "$topic" -p 0 -o beginning -e -q >"$tmp/out" 2>"$tmp/err" || { fail "produce-$1" "$(tail -n 1 "$tmp/err")"; return; }
+  timeout 120 kcat -b "$broker" -C -t "$topic" -p 0 -o beginning -e -q >"$tmp/out" 2>"$tmp/err" || { fail "produce-$1" "$(tail -n 1 "$tmp/err")"; return; }
   if cmp -s "$tmp/in" "$tmp/out"; then ok "produce-$1"; else fail "produce-$1" "read back $(wc -l <"$tmp/out") of 500 lines, or others"; fi
 }
 
@@ -33,13 +33,13 @@ group() { # two balanced consumers share the topic; one leaves; the other sees t
   kill -INT $b; wait $b 2>/dev/null
   ok group
 }
-await() { local i; for i in $(seq 400); do [ "$(cat "$tmp/a" "$tmp/b" | sort -un | wc -l)" -ge "$1" ] && return 0; sleep 0.1; done; return 1; }
+await() { local i; for i in $(seq 1200); do [ "$(cat "$tmp/a" "$tmp/b" | sort -un | wc -l)" -ge "$1" ] && return 0; sleep 0.1; done; return 1; }
 
 resume() { # a group stops after 40 of 100 and comes back at the 41st
   local topic="$name-resume"
   seq 1 100 | kcat -b "$broker" -P -t "$topic" -p 0
-  timeout 40 kcat -b "$broker" -G "$name-gr" -X auto.offset.reset=earliest -c 40 -q "$topic" >"$tmp/first" 2>"$tmp/err"
-  timeout 40 kcat -b "$broker" -G "$name-gr" -X auto.offset.reset=earliest -c 1 -q "$topic" >"$tmp/next" 2>>"$tmp/err"
+  timeout 120 kcat -b "$broker" -G "$name-gr" -X auto.offset.reset=earliest -c 40 -q "$topic" >"$tmp/first" 2>"$tmp/err"
+  timeout 120 kcat -b "$broker" -G "$name-gr" -X auto.offset.reset=earliest -c 1 -q "$topic" >"$tmp/next" 2>>"$tmp/err"
   if [ "$(cat "$tmp/next")" = 41 ]; then ok resume; else fail resume "came back at '$(cat "$tmp/next")', not 41"; fi
 }
 
@@ -48,13 +48,13 @@ seektime() {
   seq 1 5 | kcat -b "$broker" -P -t "$topic" -p 0; sleep 1.2
   at=$(($(date +%s%N) / 1000000)); sleep 0.2
   seq 6 9 | kcat -b "$broker" -P -t "$topic" -p 0
-  timeout 30 kcat -b "$broker" -C -t "$topic" -p 0 -o "s@$at" -e -q >"$tmp/out" 2>"$tmp/err"
+  timeout 120 kcat -b "$broker" -C -t "$topic" -p 0 -o "s@$at" -e -q >"$tmp/out" 2>"$tmp/err"
   if [ "$(head -n 1 "$tmp/out")" = 6 ]; then ok seek-time; else fail seek-time "began at '$(head -n 1 "$tmp/out")', not 6"; fi
 }
 
 idempotent() {
   seq 1 1000 | kcat -b "$broker" -P -t "$name-idempotent" -p 0 -X enable.idempotence=true 2>"$tmp/err" || { fail idempotent "$(tail -n 1 "$tmp/err")"; return; }
-  if [ "$(timeout 30 kcat -b "$broker" -C -t "$name-idempotent" -p 0 -o beginning -e -q -f '%o:%s\n' | awk -F: '$2 != $1 + 1' | wc -l)" = 0 ]; then ok idempotent; else fail idempotent "order"; fi
+  if [ "$(timeout 120 kcat -b "$broker" -C -t "$name-idempotent" -p 0 -o beginning -e -q -f '%o:%s\n' | awk -F: '$2 != $1 + 1' | wc -l)" = 0 ]; then ok idempotent; else fail idempotent "order"; fi
 }
 
 case $verb in

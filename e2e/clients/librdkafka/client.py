@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition, KafkaError
 from confluent_kafka.admin import AdminClient, NewTopic
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
-PATIENCE = 40  # seconds that any single step may take
+PATIENCE = 120  # seconds that any single step may take
 
 
 def create(broker, topic, partitions):

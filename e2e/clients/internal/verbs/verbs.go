@@ -13,7 +13,7 @@ import (
 )
 
 // Patience is how long any single step may take.
-const Patience = 40 * time.Second
+const Patience = 2 * time.Minute
 
 // Record is what a feature sends and reads back.
 type Record struct {
