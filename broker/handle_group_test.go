@@ -24,7 +24,7 @@ func groupClient(t *testing.T) (*Broker, *client) {
 func joinRequest(version int16, group, memberID string) *kmsg.JoinGroupRequest {
 	r := kmsg.NewPtrJoinGroupRequest()
 	r.Version, r.Group, r.MemberID = version, group, memberID
-	r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 10_000, 10_000
+	r.SessionTimeoutMillis, r.RebalanceTimeoutMillis = 300_000, 10_000
 	r.ProtocolType = "consumer"
 	subscription := kmsg.ConsumerMemberMetadata{Topics: []string{"t"}}
 	protocol := kmsg.NewJoinGroupRequestProtocol()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -78,6 +79,9 @@ func TestRangesAreReleasedHoweverAConnectionEnds(t *testing.T) {
 	for range 10 {
 		leaver := dial(t, b)
 		leaver.send(fetchRequest("t", 0, 0))
+		if _, err := io.ReadFull(leaver.conn, make([]byte, 4)); err != nil { // its answer is under way
+			t.Fatal(err)
+		}
 		_ = leaver.conn.(*net.TCPConn).SetLinger(0)
 		_ = leaver.conn.Close()
 	}

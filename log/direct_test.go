@@ -22,7 +22,7 @@ import (
 // that has direct writes.
 func directOptions(t testing.TB, config Config) Options {
 	t.Helper()
-	parent, err := os.MkdirTemp(".", "direct-*.tmp") // the tests' own directory may be in memory
+	parent, err := os.MkdirTemp(".", ".direct-*") // the tests' own directory may be in memory
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -154,14 +154,14 @@ func TestConsumeNamesWhatDoesNotExist(t *testing.T) {
 func TestTooFewRecordsWithinTheTimeoutFail(t *testing.T) {
 	useBroker(t)
 	ok(t, "1\n2\n", "produce", "t")
-	r := cli(t, "", "consume", "t", "-n", "3", "--timeout", "300ms")
-	if r.code != 1 || r.stdout != "1\n2\n" || r.stderr != "millrace: too few records: 2 of 3 within 300ms\n" {
+	r := cli(t, "", "consume", "t", "-n", "3", "--timeout", "4s")
+	if r.code != 1 || r.stdout != "1\n2\n" || r.stderr != "millrace: too few records: 2 of 3 within 4s\n" {
 		t.Errorf("exit code %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
 	}
 	if r := cli(t, "", "consume", "t", "-n", "2", "--timeout", "20s"); r.code != 0 || r.stderr != "" {
 		t.Errorf("exit code %d, stderr %q", r.code, r.stderr)
 	}
-	if r := cli(t, "", "consume", "t", "--timeout", "300ms"); r.code != 0 || r.stdout != "1\n2\n" {
+	if r := cli(t, "", "consume", "t", "--timeout", "4s"); r.code != 0 || r.stdout != "1\n2\n" {
 		t.Errorf("exit code %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
 	}
 }

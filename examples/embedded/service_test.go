@@ -23,7 +23,7 @@ func startBroker(t *testing.T) string {
 }
 
 func TestEveryVoteIsCounted(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	s, err := NewService(ctx, startBroker(t))
 	if err != nil {
@@ -45,7 +45,7 @@ func TestEveryVoteIsCounted(t *testing.T) {
 }
 
 func TestProgramChecksItself(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := run(ctx); err != nil {
 		t.Fatal(err)

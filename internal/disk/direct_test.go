@@ -31,7 +31,7 @@ func openDirect(t *testing.T, fsys FS, name string) DirectFile {
 // directDir is a directory on a disk: the tests' temporary one may be in memory.
 func directDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp(".", "direct-*.tmp")
+	dir, err := os.MkdirTemp(".", ".direct-*")
 	check(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
