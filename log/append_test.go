@@ -289,6 +289,29 @@ func TestClosedLogRefusesEverything(t *testing.T) {
 	}
 }
 
+// TestAbandonedLogSyncsNothing: what is about to be deleted is not written to the disk first.
+func TestAbandonedLogSyncsNothing(t *testing.T) {
+	mem := disk.NewMem()
+	faults := disk.NewFaults(mem)
+	l, _ := mustOpen(t, testOptions(faults))
+	fill(t, l, 5)
+	faults.SetRules(disk.Rule{Kinds: []disk.Kind{disk.OpSyncData, disk.OpSync, disk.OpSyncDir, disk.OpWriteAt}, Err: syscall.EIO})
+	if err := l.Abandon(); err != nil {
+		t.Errorf("abandon: %v", err)
+	}
+	if failed := faults.Failed(); len(failed) > 0 {
+		t.Errorf("abandon did %v", failed)
+	}
+	if _, err := l.Append(batchOf(t, 1, nil, "x"), AppendOptions{}); !errors.Is(err, ErrClosed) {
+		t.Errorf("append to an abandoned log: %v", err)
+	}
+	again, told := mustOpen(t, testOptions(mem)) // as after a crash
+	defer again.Close()
+	if told.Clean || again.LogEndOffset() != 5 {
+		t.Errorf("opened again: %+v, log end %d", told, again.LogEndOffset())
+	}
+}
+
 func TestCloseOfAnUntouchedLogWritesNothing(t *testing.T) {
 	fsys := disk.NewMem()
 	l, _ := mustOpen(t, testOptions(fsys))
