@@ -17,7 +17,7 @@ demo: build ## the main job on an embedded broker that is killed and restarted; 
 test: lint race e2e ## everything that must pass: formatting, vet, staticcheck, tests under the race detector, clients
 
 race: ## all tests but e2e under the race detector; fuzz targets run over their committed corpus
-	go test -race -timeout 40m $$(go list ./... | grep -v /e2e)
+	go test -race -timeout 20m $$(go list ./... | grep -v /e2e)
 
 lint: ## gofmt, go vet, staticcheck
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi

@@ -35,7 +35,7 @@ if command -v go >/dev/null; then
 fi
 jars=$PWD/.cache/segmentdump/kafka-4.1.0
 if command -v mvn >/dev/null && [ ! -f "$jars/complete" ]; then
-  thrice mvn --quiet --batch-mode -f e2e/segmentdump dependency:copy-dependencies "-DoutputDirectory=$jars" && touch "$jars/complete"
+  thrice mvn --quiet --batch-mode -Dstyle.color=never -f e2e/segmentdump dependency:copy-dependencies "-DoutputDirectory=$jars" && touch "$jars/complete"
 fi
 
 missing=
