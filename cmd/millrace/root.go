@@ -63,6 +63,7 @@ func newRootCommand() *cobra.Command {
 		newConsumeCommand(c),
 		newTopicCommand(c),
 		newGroupCommand(c),
+		newClusterCommand(c),
 		newLogCommand(),
 		newDemoCommand(),
 		newVersionCommand(),
