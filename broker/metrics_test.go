@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,43 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// goldenMetrics are the names and labels that dashboards rely on.
-const goldenMetrics = `
-millrace_build_info{goversion,revision,version}
-millrace_connections
-millrace_connections_rejected_total{reason}
-millrace_connections_total
-millrace_consumer_group_lag_offsets{group,topic}
-millrace_consumer_group_partition_lag_offsets{group,partition,topic}
-millrace_fetch_bytes_total{topic}
-millrace_fetch_records_total{topic}
-millrace_log_append_duration_seconds
-millrace_log_fsync_duration_seconds
-millrace_log_fsync_failures_total
-millrace_log_truncated_bytes_total
-millrace_partition_high_watermark{partition,topic}
-millrace_partition_last_stable_offset{partition,topic}
-millrace_partition_start_offset{partition,topic}
-millrace_partitions{flush}
-millrace_partitions_offline
-millrace_produce_batches_total{topic}
-millrace_produce_bytes_total{topic}
-millrace_produce_records_total{topic}
-millrace_ready
-millrace_received_bytes_total
-millrace_request_duration_seconds{api}
-millrace_request_errors_total{api,error}
-millrace_request_memory_bytes
-millrace_request_panics_total
-millrace_requests_total{api}
-millrace_sent_bytes_total
-millrace_start_time_seconds
-millrace_topic_log_bytes{topic}
-millrace_topic_partitions{topic}
-millrace_topic_segments{topic}
-`
-
-// scrapeOf returns the registry of a broker that has done a bit of everything.
+// busyBroker returns a broker that has done a bit of everything, and a registry of its figures.
 func busyBroker(t *testing.T, granularity string) (*Broker, *prometheus.Registry) {
 	t.Helper()
 	b := startBroker(t, Options{Config: map[string]string{"millrace.metrics.granularity": granularity}}, nil)
@@ -82,27 +47,33 @@ func commit(t *testing.T, c *client, topic string, offset int64) {
 	}
 }
 
-func TestScrapeHasTheGoldenNamesAndLabels(t *testing.T) {
+// What a busy broker answers and what the table describes are the same, in names, types, labels and help.
+func TestScrapeIsWhatTheTableSays(t *testing.T) {
 	_, registry := busyBroker(t, granularityPartition)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
+	scraped := map[string]Metric{}
 	for _, f := range families {
-		var labels []string
+		m := Metric{Name: f.GetName(), Type: strings.ToLower(f.GetType().String()), Help: f.GetHelp()}
 		for _, l := range f.Metric[0].Label {
-			labels = append(labels, l.GetName())
+			m.Labels = append(m.Labels, l.GetName())
 		}
-		line := f.GetName()
-		if len(labels) > 0 {
-			line += "{" + strings.Join(labels, ",") + "}"
-		}
-		got = append(got, line)
+		scraped[m.Name] = m
 	}
-	want := strings.Fields(goldenMetrics)
-	if !slices.Equal(got, want) {
-		t.Errorf("metrics are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	for _, m := range Metrics() {
+		got, ok := scraped[m.Name]
+		delete(scraped, m.Name)
+		m.Labels = slices.Sorted(slices.Values(m.Labels))
+		if !ok {
+			t.Errorf("%s is in the table, and a broker that has done a bit of everything does not have it", m.Name)
+		} else if !reflect.DeepEqual(got, m) {
+			t.Errorf("scraped %+v\ntable   %+v", got, m)
+		}
+	}
+	for name := range scraped {
+		t.Errorf("%s is not in the table", name)
 	}
 }
 
