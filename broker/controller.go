@@ -40,6 +40,8 @@ type controller struct {
 	log     *partition.Partition
 	removed map[[16]byte]string // names of topics that a committed record has removed
 	builder record.Builder
+	// shrinkAtBytes is how large the log becomes before it is made short again.
+	shrinkAtBytes int64
 }
 
 // newController returns a controller that knows nothing yet. b.partitions must be set.
@@ -54,6 +56,7 @@ func newController(b *Broker) *controller {
 		turn:       make(chan struct{}, 1),
 		removed:    map[[16]byte]string{},
 	}
+	c.shrinkAtBytes = c.settings.MetadataLogMaxRecordBytesBetweenSnapshots
 	c.turn <- struct{}{}
 	c.published.Store(metadata.Empty("", b.config.NodeId))
 	return c
@@ -65,6 +68,8 @@ func (c *controller) image() *metadata.Image { return c.published.Load() }
 // open replays the metadata log, begins a new epoch, finishes what a crash has interrupted and opens all partitions.
 // A partition with a damaged log is offline and no error; a damaged metadata log is one.
 func (c *controller) open(ctx context.Context, clusterID string) error {
+	settings := partition.DefaultConfig()
+	settings.Log.RetentionMs = -1 // nothing goes by its age: shrink says what does
 	c.log = partition.Open(partition.Options{
 		Topic: metadata.MetadataTopic,
 		Log: log.Options{
@@ -73,7 +78,7 @@ func (c *controller) open(ctx context.Context, clusterID string) error {
 			TopicID: metadataTopicID,
 			NowMs:   time.Now().UnixMilli(),
 		},
-		Config: partition.DefaultConfig(), // the maintainer does not see this log: nothing of it is ever deleted
+		Config: settings,
 		Syncs:  c.syncs,
 		Logger: c.logger,
 	})
@@ -91,6 +96,11 @@ func (c *controller) open(ctx context.Context, clusterID string) error {
 	if err := c.finishDeletions(); err != nil {
 		return err
 	}
+	if err := c.takeTurn(ctx); err != nil {
+		return err
+	}
+	c.shrink(ctx)
+	c.turn <- struct{}{}
 	return c.partitions.open(c.image())
 }
 
@@ -147,6 +157,7 @@ func (c *controller) change(ctx context.Context, decide func(*metadata.Image) ([
 		return fmt.Errorf("change metadata: %w", err)
 	}
 	c.carryOut(ctx, before, after)
+	c.shrink(ctx)
 	return nil
 }
 

@@ -27,9 +27,11 @@ func (c *controller) replay(clusterID string) (*metadata.Image, error) {
 			if batch, batches, err = record.Next(batches); err != nil {
 				return nil, fmt.Errorf("offset %d: %w", next, err)
 			}
+			known := len(records)
 			if records, err = appendRecords(records, batch); err != nil {
 				return nil, err
 			}
+			c.noteSnapshot(records[known:], len(batch))
 			next = batch.NextOffset()
 		}
 	}
@@ -41,7 +43,7 @@ func (c *controller) replay(clusterID string) (*metadata.Image, error) {
 	return image, nil
 }
 
-// noteRemoved notes the topics that records, which are all there are, have created and removed again.
+// noteRemoved notes the topics that records, which are all that the log has, have created and removed again.
 func (c *controller) noteRemoved(records []metadata.Record) {
 	names := map[[16]byte]string{}
 	for _, r := range records {

@@ -37,6 +37,8 @@ type Broker struct {
 	QueuedMaxRequestBytes                int64 // -1: no limit
 	SocketRequestMaxBytes                int32
 
+	MetadataLogMaxRecordBytesBetweenSnapshots int64
+
 	// Ignored names the given settings that Kafka knows and millrace has no use for, sorted.
 	Ignored []string
 

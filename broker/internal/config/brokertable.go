@@ -95,6 +95,8 @@ var brokerTable = []Setting{
 		Doc: "The most fetch sessions that are kept; a consumer without one sends its whole list of partitions each time."},
 	{Name: "message.max.bytes", Kind: Int, Default: "1048588", allowed: atLeast(0),
 		Doc: "The largest record batch that topics take unless they set max.message.bytes."},
+	{Name: "metadata.log.max.record.bytes.between.snapshots", Kind: Long, Default: "20971520", allowed: atLeast(1),
+		Doc: "By how many bytes the metadata log grows beyond what the metadata need before it is made short again."},
 	{Name: "millrace.flush", Kind: String, Default: FlushCommit, allowed: flushModes,
 		Doc: "The flush mode of topics that do not set their own."},
 	{Name: "millrace.fsync.concurrency", Kind: Int, Default: "16", allowed: between(1, 1024),

@@ -32,6 +32,9 @@ func (image *Image) Apply(records ...Record) (*Image, error) {
 			return nil, err
 		}
 	}
+	if d.replaced != nil {
+		return nil, fmt.Errorf("%w: a snapshot without an end", ErrCorrupt)
+	}
 	return d.finish(), nil
 }
 
@@ -61,6 +64,10 @@ func (d *draft) apply(record Record) error {
 			return fmt.Errorf("%w: next producer id %d after %d", ErrCorrupt, r.NextProducerID, d.nextProducerID)
 		}
 		d.nextProducerID = r.NextProducerID
+	case *BeginTransactionRecord:
+		return d.beginSnapshot()
+	case *EndTransactionRecord:
+		return d.endSnapshot()
 	default:
 		panic(fmt.Sprintf("metadata: apply %T", record))
 	}

@@ -65,8 +65,9 @@ func (image *Image) NextProducerID() int64 { return image.nextProducerID }
 // draft is an image in the making, which shares with its base what has not changed.
 type draft struct {
 	Image
-	owned   bool                // the maps are the draft's own
-	touched map[[16]byte]*Topic // topics that the draft may change; nil: removed
+	owned    bool                // the maps are the draft's own
+	touched  map[[16]byte]*Topic // topics that the draft may change; nil: removed
+	replaced *Image              // what the snapshot that is being applied replaces; nil: there is none
 }
 
 func (d *draft) own() {
@@ -113,6 +114,9 @@ func (d *draft) finish() *Image {
 	image := d.Image
 	if d.owned {
 		image.topics = d.sorted()
+	}
+	if len(image.topics) == 0 { // equal images are equal in every field, however they came about
+		image.topics, image.byName, image.byID = nil, nil, nil
 	}
 	return &image
 }

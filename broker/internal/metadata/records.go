@@ -10,15 +10,17 @@ type Record interface {
 }
 
 // Numbers of Kafka's metadata records, and the version of each that is written and read here.
-// They are those of metadata.version 3.3-IV3, the oldest that Kafka 4 reads.
+// They are those of metadata.version 3.3-IV3, the oldest that Kafka 4 reads, and the later ones of transactions.
 const (
-	keyRegisterBroker = 0
-	keyTopic          = 2
-	keyPartition      = 3
-	keyConfig         = 4
-	keyRemoveTopic    = 9
-	keyFeatureLevel   = 12
-	keyProducerIDs    = 15
+	keyRegisterBroker   = 0
+	keyTopic            = 2
+	keyPartition        = 3
+	keyConfig           = 4
+	keyRemoveTopic      = 9
+	keyFeatureLevel     = 12
+	keyProducerIDs      = 15
+	keyBeginTransaction = 23
+	keyEndTransaction   = 24
 
 	frameVersion = 1
 )
@@ -98,13 +100,21 @@ type ProducerIDsRecord struct {
 	NextProducerID int64
 }
 
-func (*RegisterBrokerRecord) kind() (uint64, uint64) { return keyRegisterBroker, 1 }
-func (*TopicRecord) kind() (uint64, uint64)          { return keyTopic, 0 }
-func (*PartitionRecord) kind() (uint64, uint64)      { return keyPartition, 0 }
-func (*ConfigRecord) kind() (uint64, uint64)         { return keyConfig, 0 }
-func (*RemoveTopicRecord) kind() (uint64, uint64)    { return keyRemoveTopic, 0 }
-func (*FeatureLevelRecord) kind() (uint64, uint64)   { return keyFeatureLevel, 0 }
-func (*ProducerIDsRecord) kind() (uint64, uint64)    { return keyProducerIDs, 0 }
+// BeginTransactionRecord begins a snapshot: what is before it is forgotten. It is the first record of its batch.
+type BeginTransactionRecord struct{}
+
+// EndTransactionRecord ends a snapshot. It is the last record of the batch that the snapshot begins with.
+type EndTransactionRecord struct{}
+
+func (*RegisterBrokerRecord) kind() (uint64, uint64)   { return keyRegisterBroker, 1 }
+func (*TopicRecord) kind() (uint64, uint64)            { return keyTopic, 0 }
+func (*PartitionRecord) kind() (uint64, uint64)        { return keyPartition, 0 }
+func (*ConfigRecord) kind() (uint64, uint64)           { return keyConfig, 0 }
+func (*RemoveTopicRecord) kind() (uint64, uint64)      { return keyRemoveTopic, 0 }
+func (*FeatureLevelRecord) kind() (uint64, uint64)     { return keyFeatureLevel, 0 }
+func (*ProducerIDsRecord) kind() (uint64, uint64)      { return keyProducerIDs, 0 }
+func (*BeginTransactionRecord) kind() (uint64, uint64) { return keyBeginTransaction, 0 }
+func (*EndTransactionRecord) kind() (uint64, uint64)   { return keyEndTransaction, 0 }
 
 func (r *RegisterBrokerRecord) fields(c *coder) {
 	c.int32(&r.BrokerID)
@@ -164,6 +174,10 @@ func (r *ProducerIDsRecord) fields(c *coder) {
 	c.int64(&r.NextProducerID)
 }
 
+func (*BeginTransactionRecord) fields(*coder) {}
+
+func (*EndTransactionRecord) fields(*coder) {}
+
 func newRecord(apiKey uint64) Record {
 	switch apiKey {
 	case keyRegisterBroker:
@@ -180,6 +194,10 @@ func newRecord(apiKey uint64) Record {
 		return new(FeatureLevelRecord)
 	case keyProducerIDs:
 		return new(ProducerIDsRecord)
+	case keyBeginTransaction:
+		return new(BeginTransactionRecord)
+	case keyEndTransaction:
+		return new(EndTransactionRecord)
 	}
 	return nil
 }

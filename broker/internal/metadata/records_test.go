@@ -25,6 +25,8 @@ func allRecords() []Record {
 		&RemoveTopicRecord{ID: id},
 		&FeatureLevelRecord{Name: "metadata.version", Level: 7},
 		&ProducerIDsRecord{BrokerID: 1, BrokerEpoch: 5, NextProducerID: 2000},
+		&BeginTransactionRecord{},
+		&EndTransactionRecord{},
 	}
 }
 
@@ -41,6 +43,8 @@ func TestRecordsAreEncodedAsKafkasAre(t *testing.T) {
 		"01 09 00" + id + "00",
 		"01 0c 00  11 6d657461646174612e76657273696f6e 0007  00",
 		"01 0f 00  00000001 0000000000000005 00000000000007d0  00",
+		"01 17 00  00",
+		"01 18 00  00",
 	} {
 		record := allRecords()[i]
 		encoded, err := hex.DecodeString(strings.ReplaceAll(want, " ", ""))

@@ -2,10 +2,14 @@ package metadata
 
 // Registration returns the record of a further start of the broker, in a new epoch.
 func (image *Image) Registration(incarnation [16]byte) Record {
+	return image.registration(image.brokerEpoch+1, incarnation)
+}
+
+func (image *Image) registration(epoch int64, incarnation [16]byte) Record {
 	return &RegisterBrokerRecord{
 		BrokerID:      image.nodeID,
 		IncarnationID: incarnation,
-		BrokerEpoch:   image.brokerEpoch + 1,
+		BrokerEpoch:   epoch,
 		EndPoints:     []EndPoint{},
 		Features:      []Feature{},
 	}

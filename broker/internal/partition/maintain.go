@@ -1,5 +1,11 @@
 package partition
 
+import (
+	"errors"
+
+	"github.com/millrace/millrace/log"
+)
+
 // Maintain does what is due at nowMs: removes segments by retention, forgets idle producers, and starts a sync with
 // flush=interval. It returns how many bytes retention freed. As in Kafka a segment that is too old is rolled when the
 // next batch comes, and one that is the last is rolled here only when retention takes all of it.
@@ -15,6 +21,40 @@ func (p *Partition) Maintain(nowMs int64) (deletedBytes int64, err error) {
 		return deletedBytes, p.errorf("retain", err)
 	}
 	return deletedBytes, nil
+}
+
+// Roll begins a new segment, unless the last one is empty.
+func (p *Partition) Roll(nowMs int64) error {
+	if err := p.Err(); err != nil {
+		return err
+	}
+	p.append.Lock()
+	err := p.log.Roll(nowMs)
+	p.append.Unlock()
+	if errors.Is(err, log.ErrFailed) {
+		p.mu.Lock()
+		p.failLocked(err)
+		p.mu.Unlock()
+	}
+	if err != nil {
+		return p.errorf("roll", err)
+	}
+	return nil
+}
+
+// DeleteSegmentsBefore moves the log start to offset, which must be committed, and deletes the segments that end there
+// or before. The cleanup policy is not asked. The log start is durable before the first segment goes.
+func (p *Partition) DeleteSegmentsBefore(nowMs, offset int64) error {
+	if err := p.Err(); err != nil {
+		return err
+	}
+	if _, err := p.deleteBefore(offset); err != nil {
+		return err
+	}
+	if _, err := p.log.Retain(nowMs, offset); err != nil {
+		return p.errorf("retain", err)
+	}
+	return nil
 }
 
 // FlushDue starts a sync if flush=interval asks for one at nowMs. It does not wait.
