@@ -2,53 +2,25 @@ package broker
 
 import (
 	"net"
-	"net/netip"
 	"os"
 	"strconv"
-	"strings"
-
-	"github.com/millrace/millrace/broker/internal/config"
 )
 
 // advertised is the address that clients of a listener are told to connect to: that of advertised.listeners with the
-// listener's name, else the first one there, else the address listened on. Port 0 is the port listened on.
+// listener's name, else the address that it listens on.
 func (b *Broker) advertised(listener string) (host string, port int32) {
-	host, port = listeningOn(b.server.listener.Addr())
-	addresses := b.config.Advertised()
-	if len(addresses) == 0 {
-		if name := hostName(b.options.Listen); name != "" {
-			host = name
+	e := b.server.endpoint(listener)
+	host, port = listeningOn(e.listener.Addr())
+	if address, ok := b.config.Advertised(e.name); ok {
+		if address.Port != 0 {
+			port = address.Port
 		}
-		return host, port
+		return address.Host, port
 	}
-	chosen := addresses[0]
-	for _, a := range addresses {
-		if strings.EqualFold(a.Listener, listener) {
-			chosen = a
-			break
-		}
+	if name := e.hostName(); name != "" {
+		host = name
 	}
-	return advertise(chosen, port)
-}
-
-func advertise(a config.Address, listening int32) (host string, port int32) {
-	if a.Port == 0 {
-		return a.Host, listening
-	}
-	return a.Host, a.Port
-}
-
-// hostName is the host of an address to listen on if that is a name: as with Kafka's listeners, clients are told the
-// name and not what it resolved to.
-func hostName(address string) string {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return ""
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return ""
-	}
-	return host
+	return host, port
 }
 
 // listeningOn is the address of a listener as others can reach it: in place of "any address" the name of the host.

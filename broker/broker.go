@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/broker/internal/config"
@@ -73,7 +73,11 @@ func New(options Options) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker options: %w", err)
 	}
-	settings, err := config.ParseBroker(options.Config)
+	given, err := options.withListeners()
+	if err != nil {
+		return nil, fmt.Errorf("broker options: %w", err)
+	}
+	settings, err := config.ParseBroker(given)
 	if err != nil {
 		return nil, fmt.Errorf("broker config: %w", err)
 	}
@@ -117,14 +121,11 @@ func (b *Broker) Start(ctx context.Context) error {
 
 // start listens first, so that a port in use is found out before anything is touched; who connects meanwhile waits.
 func (b *Broker) start(ctx context.Context) error {
-	listener := b.options.Listener
-	if listener == nil {
-		var err error
-		if listener, err = listen(ctx, b.options.Listen); err != nil {
-			return err
-		}
+	endpoints, err := b.openListeners(ctx)
+	if err != nil {
+		return err
 	}
-	b.server = newServer(b, listener)
+	b.server = newServer(b, endpoints)
 	if b.options.HTTP != "" {
 		httpListener, err := listen(ctx, b.options.HTTP)
 		if err != nil {
@@ -133,12 +134,11 @@ func (b *Broker) start(ctx context.Context) error {
 		b.http = newHTTPServer(b, httpListener)
 		b.http.start()
 	}
-	var err error
 	if b.directory, err = openDataDirectory(b.options.fileSystem, b.options.DataDir, b.config.NodeId); err != nil {
 		return err
 	}
 	if len(b.config.Ignored) > 0 {
-		b.logger.Warn("settings without effect here", "names", b.config.Ignored)
+		b.logger.Info("settings of Kafka that are without effect here", "names", b.config.Ignored)
 	}
 	b.partitions = newRegistry(b)
 	b.controller = newController(b)
@@ -156,24 +156,25 @@ func (b *Broker) start(ctx context.Context) error {
 	return nil
 }
 
-// listen opens a TCP port.
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("listen on %s: the port is in use: %w", address, err)
-	case err != nil:
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
-	}
-	return l, nil
-}
-
-// Addr is the address that Kafka clients connect to, nil before Start has returned.
+// Addr is the address that Kafka clients connect to, nil before Start has returned: that of the first listener.
 func (b *Broker) Addr() net.Addr {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.mu.addr
+}
+
+// ListenerAddr is the address of the listener with that name, in any case of letters. Nil before Start has returned or
+// if there is none.
+func (b *Broker) ListenerAddr(name string) net.Addr {
+	if b.Addr() == nil {
+		return nil
+	}
+	for _, e := range b.server.endpoints {
+		if strings.EqualFold(e.name, name) {
+			return e.listener.Addr()
+		}
+	}
+	return nil
 }
 
 // HTTPAddr is the address of /metrics, /healthz and /readyz, nil before Start has returned or if there is none.
@@ -275,7 +276,7 @@ func (b *Broker) beginRunning() error {
 		return ErrClosed
 	}
 	b.mu.state = running
-	b.mu.addr = b.server.listener.Addr()
+	b.mu.addr = b.server.endpoints[0].listener.Addr()
 	if b.http != nil {
 		b.mu.httpAddr = b.http.listener.Addr()
 	}

@@ -46,7 +46,7 @@ type conn struct {
 	server   *server
 	net      net.Conn
 	host     string // the peer's address without its port
-	listener string
+	listener string // the name of the listener that it came in by
 
 	ctx   context.Context // ends when the connection is closed
 	calls context.Context // ends then, and when the broker drains
@@ -62,8 +62,8 @@ type conn struct {
 	queue    queue
 }
 
-func newConn(s *server, nc net.Conn, host string) *conn {
-	c := &conn{server: s, net: nc, host: host, listener: s.listenerName}
+func newConn(s *server, nc net.Conn, host, listener string) *conn {
+	c := &conn{server: s, net: nc, host: host, listener: listener}
 	ctx, cancel := context.WithCancel(s.ctx)
 	calls, cancelCalls := context.WithCancel(s.calls)
 	c.ctx, c.calls, c.stop = ctx, calls, func() { cancelCalls(); cancel() }

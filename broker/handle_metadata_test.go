@@ -212,7 +212,7 @@ func TestAdvertisedAddress(t *testing.T) {
 		{":0", "", hostname, 0},
 		{"localhost:0", "", "localhost", 0},
 		{"127.0.0.1:0", "PLAINTEXT://broker.example:29092", "broker.example", 29092},
-		{"127.0.0.1:0", "OTHER://other.example:1,plaintext://broker.example:0", "broker.example", 0},
+		{"127.0.0.1:0", "CONTROLLER://other.example:1,plaintext://broker.example:0", "broker.example", 0},
 		{"0.0.0.0:0", "EXTERNAL://localhost:0", "localhost", 0},
 	} {
 		settings := map[string]string{}

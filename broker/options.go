@@ -18,11 +18,14 @@ type Options struct {
 	// InMemory keeps everything in memory: it is gone when the broker is.
 	InMemory bool
 
-	// Listen is the TCP address for Kafka clients, "127.0.0.1:9092" if empty. Port 0 takes any free one; Addr tells
-	// which.
+	// Listen is the TCP address for Kafka clients, "127.0.0.1:9092" if empty and the setting listeners says nothing
+	// else. Port 0 takes any free one; Addr tells which.
 	Listen string
 	// Listener takes the place of Listen: the broker accepts from it and closes it.
 	Listener net.Listener
+	// Listeners take the place of both, where clients come in by several ways and are told different addresses. The
+	// setting listeners in Config does the same; Listen, Listener and Listeners win over it.
+	Listeners []Listener
 	// HTTP is the TCP address of /metrics, /healthz and /readyz. Empty: none.
 	HTTP string
 
@@ -35,8 +38,6 @@ type Options struct {
 	fileSystem disk.FS // tests: instead of what DataDir or InMemory choose
 }
 
-const defaultListen = "127.0.0.1:9092"
-
 // withDefaults validates o and fills in what was left out.
 func (o Options) withDefaults() (Options, error) {
 	if o.DataDir == "" && !o.InMemory {
@@ -48,15 +49,23 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Listener != nil && o.Listen != "" {
 		return o, fmt.Errorf("only one of Listen %q and Listener can be set", o.Listen)
 	}
-	if o.Listener == nil && o.Listen == "" {
-		o.Listen = defaultListen
+	if len(o.Listeners) > 0 && (o.Listener != nil || o.Listen != "") {
+		return o, errors.New("only one of Listen, Listener and Listeners can be set")
 	}
-	for _, address := range []struct{ name, value string }{{"Listen", o.Listen}, {"HTTP", o.HTTP}} {
-		if address.value == "" {
+	if o.Listener != nil || o.Listen != "" {
+		o.Listeners = []Listener{{Name: o.onlyListener(), Address: o.Listen, Listener: o.Listener}}
+	}
+	for _, l := range o.Listeners {
+		if l.Listener != nil {
 			continue
 		}
-		if err := checkAddress(address.value); err != nil {
-			return o, fmt.Errorf("%s %q: %w", address.name, address.value, err)
+		if err := checkAddress(l.Address); err != nil {
+			return o, fmt.Errorf("Listen %q: %w", l.Address, err)
+		}
+	}
+	if o.HTTP != "" {
+		if err := checkAddress(o.HTTP); err != nil {
+			return o, fmt.Errorf("HTTP %q: %w", o.HTTP, err)
 		}
 	}
 	if o.Logger == nil {

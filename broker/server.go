@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,9 +16,6 @@ import (
 
 	"github.com/millrace/millrace/broker/internal/config"
 )
-
-// plaintextListener is the name of the one listener that there is.
-const plaintextListener = "PLAINTEXT"
 
 const (
 	acceptRetryMin = 5 * time.Millisecond // pause after a failed accept (no file descriptors left, for instance)
@@ -49,20 +47,19 @@ func limitsOf(c *config.Broker) (limits, error) {
 
 // server accepts connections and knows those that are open.
 type server struct {
-	broker       *Broker
-	limits       limits
-	logger       *limitedLogger
-	metrics      *metrics
-	memory       requestMemory
-	listener     net.Listener
-	listenerName string
+	broker    *Broker
+	limits    limits
+	logger    *limitedLogger
+	metrics   *metrics
+	memory    requestMemory
+	endpoints []endpoint // at least one
 
 	ctx       context.Context // ends when the server is aborted
 	cancel    context.CancelFunc
 	calls     context.Context // ends then, and when the server drains
 	stopCalls context.CancelFunc
 	draining  atomic.Bool
-	running   sync.WaitGroup // accepting, and one for each connection
+	running   sync.WaitGroup // accepting, one for each endpoint, and one for each connection
 
 	mu struct {
 		sync.Mutex
@@ -72,15 +69,14 @@ type server struct {
 	}
 }
 
-func newServer(b *Broker, listener net.Listener) *server {
-
+func newServer(b *Broker, endpoints []endpoint) *server {
 	limit := b.config.QueuedMaxRequestBytes
 	if limit < 0 {
 		limit = math.MaxInt64
 	}
 	s := &server{
 		broker: b, limits: b.limits, logger: newLimitedLogger(b.logger), metrics: b.metrics,
-		memory: newRequestMemory(limit), listener: listener, listenerName: plaintextListener,
+		memory: newRequestMemory(limit), endpoints: endpoints,
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.calls, s.stopCalls = context.WithCancel(s.ctx)
@@ -89,21 +85,25 @@ func newServer(b *Broker, listener net.Listener) *server {
 }
 
 // start accepts connections until drain or abort is called.
-func (s *server) start() { s.running.Go(s.accept) }
+func (s *server) start() {
+	for i := range s.endpoints {
+		s.running.Go(func() { s.accept(&s.endpoints[i]) })
+	}
+}
 
-func (s *server) accept() {
+func (s *server) accept(e *endpoint) {
 	pause := acceptRetryMin
 	for {
-		nc, err := s.listener.Accept()
+		nc, err := e.listener.Accept()
 		if err == nil {
 			pause = acceptRetryMin
-			s.admit(nc)
+			s.admit(nc, e.name)
 			continue
 		}
 		if s.calls.Err() != nil || errors.Is(err, net.ErrClosed) {
 			return
 		}
-		s.logger.log(slog.LevelWarn, "accept failed", "err", err, "retry", pause)
+		s.logger.log(slog.LevelWarn, "accept failed", "listener", e.name, "err", err, "retry", pause)
 		select {
 		case <-s.calls.Done():
 			return
@@ -114,9 +114,9 @@ func (s *server) accept() {
 }
 
 // admit serves a connection, or closes it if there are too many.
-func (s *server) admit(nc net.Conn) {
+func (s *server) admit(nc net.Conn, listener string) {
 	host := hostOf(nc.RemoteAddr())
-	c := newConn(s, nc, host)
+	c := newConn(s, nc, host, listener)
 	if reason := s.register(c); reason != "" {
 		s.metrics.rejected(reason)
 		s.logger.log(slog.LevelWarn, "connection refused", "client", host, "reason", reason)
@@ -205,9 +205,21 @@ func (s *server) abort() {
 	}
 }
 
-// stopAccepting closes the listener and returns the connections that are open.
+// endpoint is the one with that name, in any case of letters, or the first one.
+func (s *server) endpoint(name string) *endpoint {
+	for i := range s.endpoints {
+		if strings.EqualFold(s.endpoints[i].name, name) {
+			return &s.endpoints[i]
+		}
+	}
+	return &s.endpoints[0]
+}
+
+// stopAccepting closes the listeners and returns the connections that are open.
 func (s *server) stopAccepting() []*conn {
-	_ = s.listener.Close() // a second close fails, and that is fine
+	for _, e := range s.endpoints {
+		_ = e.listener.Close() // a second close fails, and that is fine
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.closed = true

@@ -171,9 +171,6 @@ func (p *servePlan) banner(stderr io.Writer, b *broker.Broker, found broker.Reco
 	if found.Offline > 0 {
 		line("damaged", plural(found.Offline, "partition")+" offline, the log says why")
 	}
-	for _, warning := range p.warnings {
-		line("note", warning)
-	}
 	_, _ = io.WriteString(stderr, text.String())
 }
 

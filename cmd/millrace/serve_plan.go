@@ -1,11 +1,9 @@
 package main
 
 import (
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +33,6 @@ type servePlan struct {
 	level           slog.Level
 	shutdownTimeout time.Duration
 	exitWithParent  bool
-	warnings        []string
 }
 
 type startTopic struct {
@@ -69,9 +66,7 @@ func (f *serveFlags) plan(changed func(string) bool, environ []string) (*servePl
 	if err := f.place(plan, changed); err != nil {
 		return nil, err
 	}
-	if err := f.addresses(plan, changed); err != nil {
-		return nil, err
-	}
+	f.addresses(plan, changed)
 	plan.options.Config = plan.settings.Values()
 	return plan, nil
 }
@@ -202,49 +197,13 @@ func defaultDataDir() (string, error) {
 	return filepath.Join(home, ".local", "share", "millrace"), nil
 }
 
-// addresses decides where to listen: flags, their variables, or the setting listeners.
-func (f *serveFlags) addresses(plan *servePlan, changed func(string) bool) error {
-	plan.options.Listen = f.listen
-	if listeners, ok := plan.settings.Get("listeners"); ok {
+// addresses decides where to listen: the flag or its variable wins over the setting listeners.
+func (f *serveFlags) addresses(plan *servePlan, changed func(string) bool) {
+	if _, ok := plan.settings.Get("listeners"); !ok || changed("listen") {
 		plan.settings.Delete("listeners")
-		if !changed("listen") {
-			address, err := clientListener(plan, listeners)
-			if err != nil {
-				return err
-			}
-			plan.options.Listen = address
-		}
+		plan.options.Listen = f.listen
 	}
 	if f.http != noHTTP {
 		plan.options.HTTP = f.http
 	}
-	return nil
-}
-
-// clientListener returns the address of the one listener for clients in Kafka's setting listeners.
-func clientListener(plan *servePlan, listeners string) (string, error) {
-	controllers := []string{"CONTROLLER"}
-	if names, ok := plan.settings.Get("controller.listener.names"); ok {
-		controllers = strings.Split(names, ",")
-	}
-	var addresses []string
-	for listener := range strings.SplitSeq(listeners, ",") {
-		name, address, found := strings.Cut(strings.TrimSpace(listener), "://")
-		switch {
-		case !found:
-			return "", usage.Errorf("serve: listeners: %q is not NAME://HOST:PORT", listener)
-		case slices.Contains(controllers, name):
-			continue
-		case slices.Contains([]string{"SSL", "SASL_PLAINTEXT", "SASL_SSL"}, name):
-			return "", usage.Errorf("serve: listeners: %s is not supported, only PLAINTEXT", name)
-		}
-		addresses = append(addresses, address)
-	}
-	if len(addresses) == 0 {
-		return "", usage.Errorf("serve: listeners: no listener for clients in %q", listeners)
-	}
-	if len(addresses) > 1 {
-		plan.warnings = append(plan.warnings, fmt.Sprintf("of listeners, only the first is served: %s", addresses[0]))
-	}
-	return addresses[0], nil
 }

@@ -56,18 +56,19 @@ func TestLaterSourcesWin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{"num.partitions": "1", "log.segment.bytes": "2", "log.retention.ms": "3", "message.max.bytes": "4"}
+	listeners := "PLAINTEXT://1.2.3.4:1,CONTROLLER://:9093"
+	want := map[string]string{"num.partitions": "1", "log.segment.bytes": "2", "log.retention.ms": "3", "message.max.bytes": "4", "listeners": listeners}
 	if !maps.Equal(plan.options.Config, want) {
 		t.Errorf("settings %v, want %v", plan.options.Config, want)
 	}
-	if plan.options.DataDir != "/from/file" || plan.options.Listen != "1.2.3.4:1" || plan.options.HTTP != defaultHTTP {
+	if plan.options.DataDir != "/from/file" || plan.options.Listen != "" || plan.options.HTTP != defaultHTTP {
 		t.Errorf("options %+v", plan.options)
 	}
 	environ = append(environ, "MILLRACE_DATA_DIR=/from/env", "MILLRACE_LISTEN=1.2.3.4:2", "MILLRACE_HTTP=1.2.3.4:3", "MILLRACE_LOG_LEVEL=error")
 	if plan, err = planOf(t, environ, "-c", file); err != nil {
 		t.Fatal(err)
 	}
-	if plan.options.DataDir != "/from/env" || plan.options.Listen != "1.2.3.4:2" || plan.options.HTTP != "1.2.3.4:3" || plan.level.String() != "ERROR" {
+	if plan.options.DataDir != "/from/env" || plan.options.Listen != "1.2.3.4:2" || plan.options.Config["listeners"] != "" || plan.options.HTTP != "1.2.3.4:3" || plan.level.String() != "ERROR" {
 		t.Errorf("options %+v", plan.options)
 	}
 	plan, err = planOf(t, environ, "-c", file, "--data-dir", "/from/flag", "--listen", "1.2.3.4:4", "--http", "none", "--log-level", "warn")

@@ -72,7 +72,7 @@ func TestWrongUsageIsOneLine(t *testing.T) {
 		{"serve --in-memory --topic t:x", `serve: --topic: "t:x" is not NAME[:PARTITIONS]`},
 		{"serve --in-memory --listen nowhere", `Listen "nowhere"`},
 		{"serve --in-memory --shutdown-timeout 0s", "serve: --shutdown-timeout must be greater than 0"},
-		{"serve --in-memory -X listeners=SASL_SSL://:9092", "serve: listeners: SASL_SSL is not supported"},
+		{"serve --in-memory -X listeners=SASL_SSL://:9092", "listeners: SASL_SSL has the security protocol SASL_SSL, which is not supported yet"},
 		{"serve -X log.dirs=/a,/b", "serve: log.dirs: one directory only"},
 		{"demo --rate 0", "demo: --rate must be greater than 0"},
 		{"demo --duration 100h --rate 1000000", "demo: --duration times --rate must be between"},

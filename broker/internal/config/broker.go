@@ -13,6 +13,7 @@ type Broker struct {
 	AdvertisedListeners                  []string
 	AutoCreateTopicsEnable               bool
 	ConnectionsMaxIdleMs                 int64 // -1: never
+	ControllerListenerNames              []string
 	DefaultReplicationFactor             int32
 	DeleteTopicEnable                    bool
 	FetchMaxBytes                        int32
@@ -20,6 +21,8 @@ type Broker struct {
 	GroupMaxSessionTimeoutMs             int32
 	GroupMaxSize                         int32
 	GroupMinSessionTimeoutMs             int32
+	ListenerSecurityProtocolMap          []string
+	Listeners                            []string
 	LogRetentionCheckIntervalMs          int64
 	MaxConnections                       int32
 	MaxConnectionsPerIp                  int32
@@ -99,6 +102,9 @@ func (b *Broker) check() error {
 	if b.QueuedMaxRequestBytes >= 0 && b.QueuedMaxRequestBytes < int64(b.SocketRequestMaxBytes) {
 		return fmt.Errorf("queued.max.request.bytes: %d is less than socket.request.max.bytes, %d: the largest request would wait for ever",
 			b.QueuedMaxRequestBytes, b.SocketRequestMaxBytes)
+	}
+	if err := b.checkListeners(); err != nil {
+		return err
 	}
 	_, err := b.Topic(nil)
 	return err

@@ -78,6 +78,20 @@ func TestParseRefusesWhatIsWrong(t *testing.T) {
 		{"advertised.listeners", "PLAINTEXT://:9092", []string{"NAME://host:port"}},
 		{"advertised.listeners", "PLAINTEXT://broker:99999", []string{"NAME://host:port"}},
 		{"advertised.listeners", "PLAINTEXT://::1:9092", []string{"NAME://host:port"}},
+		{"advertised.listeners", "EXTERNAL://broker:9092", []string{"no listener EXTERNAL", "listeners has PLAINTEXT"}},
+		{"advertised.listeners", "PLAINTEXT://a:1,PLAINTEXT://b:1", []string{"PLAINTEXT is there twice"}},
+		{"listeners", "0.0.0.0:9092", []string{"NAME://host:port"}},
+		{"listeners", "PLAINTEXT://host", []string{"NAME://host:port"}},
+		{"listeners", "PLAINTEXT://host:70000", []string{"ports from 0 to 65535"}},
+		{"listeners", "PLAINTEXT://::1:9092", []string{"IPv6 addresses in brackets"}},
+		{"listeners", "PLAIN TEXT://host:1", []string{"NAME://host:port"}},
+		{"listeners", "CONTROLLER://:9093", []string{"no listener for clients"}},
+		{"listeners", "A://:9092,a://:9093", []string{"two listeners are named a"}},
+		{"listeners", "A://127.0.0.1:9092,B://:9092", []string{"A and B both listen on port 9092"}},
+		{"listeners", "A://[::]:9092,B://[::1]:9092", []string{"A and B both listen on port 9092"}},
+		{"listeners", "SASL_SSL://:9092", []string{"SASL_SSL", "not supported yet"}},
+		{"listener.security.protocol.map", "PLAINTEXT:SSL", []string{"PLAINTEXT has the security protocol SSL", "not supported yet"}},
+		{"listener.security.protocol.map", "PLAINTEXT:TLS", []string{"one of PLAINTEXT, SSL"}},
 		{"sasl.enabled.mechanisms", "PLAIN", []string{"sasl.enabled.mechanisms", "open"}},
 		{"ssl.client.auth", "required", []string{"ssl.client.auth", "open"}},
 		{"authorizer.class.name", "x", []string{"authorizer.class.name", "open"}},
@@ -134,17 +148,6 @@ func TestBrokerIDIsTheOlderNameOfNodeID(t *testing.T) {
 		if got := mustParse(t, c.values).NodeId; got != c.want {
 			t.Errorf("%v: node id %d, want %d", c.values, got, c.want)
 		}
-	}
-}
-
-func TestAdvertisedListeners(t *testing.T) {
-	b := mustParse(t, map[string]string{"advertised.listeners": " PLAINTEXT://broker.example:0, INSIDE://[::1]:29092"})
-	want := []Address{{"PLAINTEXT", "broker.example", 0}, {"INSIDE", "::1", 29092}}
-	if got := b.Advertised(); !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	if got := mustParse(t, nil).Advertised(); len(got) != 0 {
-		t.Errorf("got %v without the setting", got)
 	}
 }
 

@@ -3,8 +3,8 @@ package config
 // brokerTable is every broker setting that millrace reads, sorted by name. Those that give a topic setting its
 // value are read through Topic.
 var brokerTable = []Setting{
-	{Name: "advertised.listeners", Kind: List, NoDefault: true, allowed: addresses(),
-		Doc: "The addresses that clients are told to connect to, as NAME://host:port. Unset: the address that the broker listens on. Port 0 stands for the port listened on."},
+	{Name: "advertised.listeners", Kind: List, NoDefault: true, allowed: reachableEndpoints(),
+		Doc: "The address that clients are told to connect to, for each listener: NAME://host:port. A listener without one tells the address that it listens on, and the host's name where that is every address. Port 0 stands for the port listened on."},
 	{Name: "auto.create.topics.enable", Kind: Boolean, Default: "true",
 		Doc: "Create a topic when a client asks for the metadata of one that does not exist."},
 	{Name: "broker.id", Kind: Int, NoDefault: true, allowed: atLeast(0),
@@ -19,6 +19,8 @@ var brokerTable = []Setting{
 		Doc: "The level when the broker compresses with zstd."},
 	{Name: "connections.max.idle.ms", Kind: Long, Default: "600000", allowed: unlimitedOr(1),
 		Doc: "A connection that is silent for this long is closed."},
+	{Name: "controller.listener.names", Kind: List, Default: "CONTROLLER",
+		Doc: "The names in listeners that are for Kafka's controllers. There are none here: these listeners are not opened."},
 	{Name: "default.replication.factor", Kind: Int, Default: "1", allowed: between(1, 32767),
 		Doc: "The replication factor of topics that are created without one."},
 	{Name: "delete.topic.enable", Kind: Boolean, Default: "true",
@@ -33,6 +35,10 @@ var brokerTable = []Setting{
 		Doc: "The most members that one group takes."},
 	{Name: "group.min.session.timeout.ms", Kind: Int, Default: "6000", allowed: atLeast(1),
 		Doc: "The shortest session timeout that a group member may ask for."},
+	{Name: "listener.security.protocol.map", Kind: List, Default: "PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL", allowed: securityProtocols(),
+		Doc: "The security protocol of each listener, NAME:PROTOCOL. Only PLAINTEXT is supported yet; a name that is not in the map and is no protocol itself is PLAINTEXT."},
+	{Name: "listeners", Kind: List, Default: "PLAINTEXT://127.0.0.1:9092", allowed: endpoints(),
+		Doc: "Where to listen for clients: NAME://host:port,... with names of your choice. No host, or 0.0.0.0, is every address of the machine; port 0 takes a free one."},
 	{Name: "log.cleaner.delete.retention.ms", Kind: Long, Default: "86400000", allowed: atLeast(0),
 		Doc: "How long compacted topics keep the marker of a deleted key."},
 	{Name: "log.cleaner.max.compaction.lag.ms", Kind: Long, Default: "9223372036854775807", allowed: atLeast(1),

@@ -31,8 +31,6 @@ var ignoredNames = []string{
 	"inter.broker.protocol.version",
 	"leader.imbalance.check.interval.seconds",
 	"leader.imbalance.per.broker.percentage",
-	"listener.security.protocol.map",
-	"listeners",
 	"log.cleaner.backoff.ms",
 	"log.cleaner.dedupe.buffer.size",
 	"log.cleaner.enable",
