@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -64,6 +65,19 @@ var kafkaErrors = []struct {
 	{context.DeadlineExceeded, kerr.RequestTimedOut},
 	{context.Canceled, kerr.RequestTimedOut},
 }
+
+// refusal is one of Kafka's errors in words of our own, which alone clients are told beside its code.
+type refusal struct {
+	kafka *kerr.Error
+	text  string
+}
+
+func refused(kafka *kerr.Error, format string, args ...any) error {
+	return &refusal{kafka, fmt.Sprintf(format, args...)}
+}
+
+func (r *refusal) Error() string { return r.text }
+func (r *refusal) Unwrap() error { return r.kafka }
 
 // errorCode is Kafka's code for err: 0 for nil, UNKNOWN_SERVER_ERROR for what is not known.
 // An error that wraps one of package kerr carries its own.

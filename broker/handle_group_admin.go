@@ -12,7 +12,7 @@ import (
 	"github.com/millrace/millrace/broker/internal/group"
 )
 
-// DescribeGroups 0-6, ListGroups 0-5, DeleteGroups 0-2 (KIP-229 deletion, KIP-430 operations, KIP-518 states,
+// DescribeGroups 0-6, ListGroups 0-5, DeleteGroups 0-3 (KIP-229 deletion, KIP-430 operations, KIP-518 states,
 // KIP-848 types, KIP-1043 unknown groups, KIP-1152).
 
 const (
@@ -104,6 +104,7 @@ func (b *Broker) deleteGroups(c *call, req *kmsg.DeleteGroupsRequest) (*kmsg.Del
 		code, err := askGroupNow(c.ctx, b.groups, id, func(s *group.State) group.Code { return s.Delete(id) })
 		deleted := kmsg.NewDeleteGroupsResponseGroup()
 		deleted.Group, deleted.ErrorCode = id, groupCode(code, err)
+		deleted.ErrorMessage = errorMessage(kerr.ErrorForCode(deleted.ErrorCode))
 		response.Groups = append(response.Groups, deleted)
 	}
 	return response, nil

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/broker/internal/partition"
 )
 
-// DescribeLogDirs 1-4 (KIP-113, KIP-827 total and usable bytes).
+// DescribeLogDirs 1-5 (KIP-113, KIP-827 total and usable bytes) and AlterReplicaLogDirs 1-2 (KIP-113).
 
 // describeLogDirs answers how much room the partitions take, and the file system that they are on has.
 func (b *Broker) describeLogDirs(c *call, req *kmsg.DescribeLogDirsRequest) (*kmsg.DescribeLogDirsResponse, error) {
@@ -55,4 +56,28 @@ func (b *Broker) wantedPartitions(req *kmsg.DescribeLogDirsRequest) []*partition
 		return cmp.Or(cmp.Compare(a.Topic(), b.Topic()), cmp.Compare(a.Index(), b.Index()))
 	})
 	return slices.Compact(wanted)
+}
+
+// alterReplicaLogDirs takes moves to the directory that everything is in, and knows no other.
+func (b *Broker) alterReplicaLogDirs(c *call, req *kmsg.AlterReplicaLogDirsRequest) (*kmsg.AlterReplicaLogDirsResponse, error) {
+	resp := req.ResponseKind().(*kmsg.AlterReplicaLogDirsResponse)
+	for _, dir := range req.Dirs {
+		for _, t := range dir.Topics {
+			topic := kmsg.NewAlterReplicaLogDirsResponseTopic()
+			topic.Topic = t.Topic
+			for _, index := range t.Partitions {
+				p := kmsg.NewAlterReplicaLogDirsResponseTopicPartition()
+				p.Partition = index
+				switch {
+				case dir.Dir != b.options.DataDir:
+					p.ErrorCode = kerr.LogDirNotFound.Code
+				case b.partitions.lookup(t.Topic, index) == nil:
+					p.ErrorCode = kerr.UnknownTopicOrPartition.Code
+				}
+				topic.Partitions = append(topic.Partitions, p)
+			}
+			resp.Topics = append(resp.Topics, topic)
+		}
+	}
+	return resp, nil
 }

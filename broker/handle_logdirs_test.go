@@ -14,7 +14,7 @@ func TestDescribeLogDirsInEveryVersion(t *testing.T) {
 	batch := int64(len(batchOf(t, "one", "two")))
 	appendTo(t, b, "b", 1, "one", "two")
 	c := dial(t, b)
-	for version := int16(1); version <= 4; version++ {
+	for version := int16(1); version <= 5; version++ {
 		for _, ask := range []struct {
 			topics []kmsg.DescribeLogDirsRequestTopic
 			want   string
@@ -45,6 +45,27 @@ func TestDescribeLogDirsInEveryVersion(t *testing.T) {
 			if text != ask.want {
 				t.Errorf("version %d: %q, want %q", version, text, ask.want)
 			}
+		}
+	}
+}
+
+func TestPartitionsStayInTheOneDirectory(t *testing.T) {
+	b := startBroker(t, Options{}, nil)
+	createTopic(t, b, "a", 1)
+	c := dial(t, b)
+	for version := int16(1); version <= 2; version++ {
+		r := kmsg.NewPtrAlterReplicaLogDirsRequest()
+		r.SetVersion(version)
+		topics := []kmsg.AlterReplicaLogDirsRequestDirTopic{{Topic: "a", Partitions: []int32{0, 9}}, {Topic: "x", Partitions: []int32{0}}}
+		r.Dirs = []kmsg.AlterReplicaLogDirsRequestDir{{Dir: b.options.DataDir, Topics: topics}, {Dir: "/elsewhere", Topics: topics[:1]}}
+		got := ""
+		for _, topic := range c.ask(r).(*kmsg.AlterReplicaLogDirsResponse).Topics {
+			for _, p := range topic.Partitions {
+				got += fmt.Sprintf("%s-%d=%d ", topic.Topic, p.Partition, p.ErrorCode)
+			}
+		}
+		if want := "a-0=0 a-9=3 x-0=3 a-0=57 a-9=57 "; got != want {
+			t.Errorf("version %d: %q, want %q", version, got, want)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/millrace/millrace/log"
 )
 
-// ListOffsets 1-10 (KIP-79, KIP-98 isolation, KIP-320 leader epochs, KIP-734 max timestamp, KIP-405 local and tiered
-// offsets) and OffsetForLeaderEpoch 2-4 (KIP-101, KIP-279, KIP-320).
+// ListOffsets 1-11 (KIP-79, KIP-98 isolation, KIP-320 leader epochs, KIP-734 max timestamp, KIP-405 local and tiered
+// offsets, KIP-1023 pending uploads) and OffsetForLeaderEpoch 2-4 (KIP-101, KIP-279, KIP-320).
 
 // Timestamps that stand for a place in the log, and the versions of ListOffsets that know them.
 const (
@@ -20,6 +20,7 @@ const (
 	timestampMax           = -3 // 7
 	timestampEarliestLocal = -4 // 8
 	timestampLatestTiered  = -5 // 9
+	timestampPendingUpload = -6 // 11
 )
 
 var timestampVersions = map[int64]int16{
@@ -28,6 +29,7 @@ var timestampVersions = map[int64]int16{
 	timestampMax:           7,
 	timestampEarliestLocal: 8,
 	timestampLatestTiered:  9,
+	timestampPendingUpload: 11,
 }
 
 // unknownOffset is told where there is no such record.

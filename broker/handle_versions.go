@@ -7,16 +7,6 @@ import (
 
 // ApiVersions 0-5 (KIP-35, KIP-511, KIP-584, KIP-1242).
 
-// feature is a range of levels of something that brokers of a cluster agree on.
-type feature struct {
-	name     string
-	min, max int16
-}
-
-// features are what the broker knows of. Clients act on transaction.version alone: without a finalized level they
-// use the first transaction protocol.
-var features = []feature{{name: "transaction.version", min: 0, max: 0}}
-
 // firstVersionWithZeroFeatures is the first version of ApiVersions whose clients accept a feature with minimum 0.
 const firstVersionWithZeroFeatures = 4
 
@@ -44,6 +34,15 @@ func (b *Broker) apiVersions(c *call, req *kmsg.ApiVersionsRequest) (*kmsg.ApiVe
 		s := kmsg.NewApiVersionsResponseSupportedFeature()
 		s.Name, s.MinVersion, s.MaxVersion = f.name, f.min, f.max
 		response.SupportedFeatures = append(response.SupportedFeatures, s)
+	}
+	response.FinalizedFeaturesEpoch = int64(b.controller.image().LeaderEpoch())
+	for _, f := range features {
+		if f.finalized == 0 {
+			continue
+		}
+		finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
+		finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = f.name, f.finalized, f.finalized
+		response.FinalizedFeatures = append(response.FinalizedFeatures, finalized)
 	}
 	return response, nil
 }

@@ -81,33 +81,48 @@ func firstDifference(was, is string) string {
 
 // apiNotes say what the versions of an API do not tell.
 var apiNotes = map[kmsg.Key]string{
-	kmsg.Produce:                 "One batch of format 2 per partition. 0-2 are advertised and refused, so that librdkafka 2.0 compresses (KAFKA-18659). Topic ids from 13. No transactions.",
-	kmsg.Fetch:                   "Long polls, sessions (KIP-227), leader epochs (KIP-320), diverging epochs (KIP-595). Topic ids from 13.",
-	kmsg.ListOffsets:             "By time, and -1 to -5. -5, the end of tiered storage, is never found.",
-	kmsg.Metadata:                "Creates missing topics when client and broker both want it, and answers once they can be used.",
-	kmsg.OffsetCommit:            "Topic ids from 10.",
-	kmsg.OffsetFetch:             "Several groups from 8, topic ids from 10.",
-	kmsg.FindCoordinator:         "Groups only. Transactions and share groups are refused.",
-	kmsg.JoinGroup:               "The classic protocol: eager and cooperative, static members (KIP-345).",
-	kmsg.Heartbeat:               "",
-	kmsg.LeaveGroup:              "Several members from 3.",
-	kmsg.SyncGroup:               "",
-	kmsg.DescribeGroups:          "",
-	kmsg.ListGroups:              "By state and type. Every group is of type classic.",
-	kmsg.ApiVersions:             "A version that is not known is answered in version 0 with the range that is (KIP-511).",
-	kmsg.CreateTopics:            "Replication factor 1, or -1.",
-	kmsg.DeleteTopics:            "By name, from 6 by id.",
-	kmsg.DeleteRecords:           "",
-	kmsg.InitProducerID:          "Idempotent producers only.",
-	kmsg.OffsetForLeaderEpoch:    "",
-	kmsg.DescribeConfigs:         "Topics and this broker; with sources, synonyms, types and documentation.",
-	kmsg.AlterConfigs:            "Topics only.",
-	kmsg.DescribeLogDirs:         "",
-	kmsg.CreatePartitions:        "",
-	kmsg.DeleteGroups:            "",
-	kmsg.IncrementalAlterConfigs: "Topics only.",
-	kmsg.OffsetDelete:            "",
-	kmsg.DescribeCluster:         "",
+	kmsg.Produce:                    "One batch of format 2 per partition. 0-2 are advertised and refused, so that librdkafka 2.0 compresses (KAFKA-18659). Topic ids from 13. No transactions.",
+	kmsg.Fetch:                      "Long polls, sessions (KIP-227), leader epochs (KIP-320), diverging epochs (KIP-595). Topic ids from 13.",
+	kmsg.ListOffsets:                "By time, and -1 to -6. -5 and -6, which are about tiered storage, are never found.",
+	kmsg.Metadata:                   "Creates missing topics when client and broker both want it, and answers once they can be used.",
+	kmsg.OffsetCommit:               "Topic ids from 10.",
+	kmsg.OffsetFetch:                "Several groups from 8, topic ids from 10.",
+	kmsg.FindCoordinator:            "Groups only. Transactions and share groups are refused.",
+	kmsg.JoinGroup:                  "The classic protocol: eager and cooperative, static members (KIP-345).",
+	kmsg.Heartbeat:                  "",
+	kmsg.LeaveGroup:                 "Several members from 3.",
+	kmsg.SyncGroup:                  "",
+	kmsg.DescribeGroups:             "",
+	kmsg.ListGroups:                 "By state and type. Every group is of type classic.",
+	kmsg.ApiVersions:                "A version that is not known is answered in version 0 with the range that is (KIP-511).",
+	kmsg.CreateTopics:               "Replication factor 1, or -1.",
+	kmsg.DeleteTopics:               "By name, from 6 by id.",
+	kmsg.DeleteRecords:              "",
+	kmsg.InitProducerID:             "Idempotent producers only.",
+	kmsg.OffsetForLeaderEpoch:       "",
+	kmsg.DescribeConfigs:            "Topics and this broker; with sources, synonyms, types and documentation.",
+	kmsg.AlterConfigs:               "Topics only.",
+	kmsg.DescribeLogDirs:            "",
+	kmsg.CreatePartitions:           "",
+	kmsg.DeleteGroups:               "",
+	kmsg.IncrementalAlterConfigs:    "Topics only.",
+	kmsg.OffsetDelete:               "",
+	kmsg.DescribeCluster:            "",
+	kmsg.DescribeACLs:               "SECURITY_DISABLED: there is no authorizer.",
+	kmsg.CreateACLs:                 "SECURITY_DISABLED.",
+	kmsg.DeleteACLs:                 "SECURITY_DISABLED.",
+	kmsg.AlterReplicaLogDirs:        "To the one directory that there is.",
+	kmsg.ElectLeaders:               "ELECTION_NOT_NEEDED: a partition has one replica.",
+	kmsg.AlterPartitionAssignments:  "To this broker, where every partition is already; nothing to cancel.",
+	kmsg.ListPartitionReassignments: "There are none.",
+	kmsg.DescribeQuorum:             "A quorum of one.",
+	kmsg.UpdateFeatures:             "To the levels that are in force.",
+	kmsg.DescribeProducers:          "",
+	kmsg.UnregisterBroker:           "The only broker stays.",
+	kmsg.DescribeTransactions:       "There are none.",
+	kmsg.ListTransactions:           "There are none.",
+	kmsg.ListConfigResources:        "",
+	kmsg.DescribeTopicPartitions:    "Pages of up to 2000 partitions.",
 }
 
 func servedTable(t *testing.T) string {
@@ -140,17 +155,15 @@ var unserved = []struct {
 	what string
 	keys []kmsg.Key
 }{
-	{"Transactions", []kmsg.Key{24, 25, 26, 27, 28, 61, 65, 66}},
-	{"SASL, tokens, ACLs and users", []kmsg.Key{17, 29, 30, 31, 36, 38, 39, 40, 41, 50, 51}},
+	{"Transactions", []kmsg.Key{24, 25, 26, 27, 28}},
+	{"SASL, tokens and users", []kmsg.Key{17, 36, 38, 39, 40, 41, 50, 51}},
 	{"Quotas", []kmsg.Key{48, 49}},
 	{"The newer group protocol (KIP-848)", []kmsg.Key{68, 69}},
 	{"Share groups (KIP-932)", []kmsg.Key{76, 77, 78, 79, 83, 84, 85, 86, 87, 90, 91, 92}},
 	{"Streams groups (KIP-1071)", []kmsg.Key{88, 89, 93}},
-	{"Telemetry and its resources (KIP-714)", []kmsg.Key{71, 72, 74}},
-	{"Replicas: their places, elections, reassignment", []kmsg.Key{34, 43, 45, 46}},
-	{"Topics a page at a time (KIP-966)", []kmsg.Key{75}},
-	{"Features and the quorum", []kmsg.Key{52, 53, 54, 55, 56, 57, 80, 81, 82}},
-	{"Between brokers", []kmsg.Key{4, 5, 6, 7, 58, 59, 62, 63, 64, 67, 70, 73, 94}},
+	{"Telemetry (KIP-714)", []kmsg.Key{71, 72}},
+	{"Other brokers of a quorum", []kmsg.Key{52, 53, 54, 56, 80, 81, 82}},
+	{"Between brokers", []kmsg.Key{4, 5, 6, 7, 58, 59, 62, 63, 67, 70, 73, 94}},
 }
 
 func unservedTable(t *testing.T) string {
@@ -180,7 +193,11 @@ func featureTable(*testing.T) string {
 	var out strings.Builder
 	out.WriteString("| feature | levels | finalized |\n|---|---|---|\n")
 	for _, f := range features {
-		fmt.Fprintf(&out, "| `%s` | %s | no |\n", f.name, versions(f.min, f.max))
+		finalized := "no"
+		if f.finalized > 0 {
+			finalized = fmt.Sprint(f.finalized)
+		}
+		fmt.Fprintf(&out, "| `%s` | %s | %s |\n", f.name, versions(f.min, f.max), finalized)
 	}
 	return out.String()
 }

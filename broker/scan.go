@@ -28,7 +28,7 @@ type field struct {
 	kind        fieldKind
 	from, to    int16
 	width       int   // fixed: bytes on the wire
-	element     shape // array: of what
+	element     shape // array: of what; optional: the struct
 	structs     bool  // array: its elements are structs, which end in tags
 	decodedSize int64 // array: bytes of one decoded element, without what it points to
 }
@@ -40,6 +40,7 @@ const (
 	stringField
 	bytesField
 	arrayField
+	optionalField // a byte, negative for null, and a struct
 )
 
 const (
@@ -49,10 +50,10 @@ const (
 )
 
 // parseShape reads a layout. A number is a field of so many bytes, s a string, b bytes, *x an array of x,
-// [x y] an array of structs; @3 means from version 3 on, @0-7 in versions 0 to 7. Tags are implied.
+// [x y] an array of structs, (x y) a struct that may be null; @3 means from version 3 on, @0-7 in versions 0 to 7. Tags are implied.
 // decoded is the struct that the request is decoded into; its slices are the arrays, in the same order.
 func parseShape(text string, decoded reflect.Type) shape {
-	tokens := strings.Fields(strings.NewReplacer("[", " [ ", "]", " ]").Replace(text))
+	tokens := strings.Fields(strings.NewReplacer("[", " [ ", "]", " ]", "(", " ( ", ")", " )").Replace(text))
 	s, rest := parseFields(tokens, decoded)
 	if len(rest) != 0 {
 		panic(fmt.Sprintf("shape %q: %d tokens left", text, len(rest)))
@@ -65,7 +66,7 @@ func parseFields(tokens []string, decoded reflect.Type) (s shape, rest []string)
 	for len(tokens) > 0 {
 		token := tokens[0]
 		tokens = tokens[1:]
-		if strings.HasPrefix(token, "]") {
+		if token[0] == ']' || token[0] == ')' {
 			return s, append([]string{token}, tokens...)
 		}
 		f := field{to: lastVersion}
@@ -75,6 +76,10 @@ func parseFields(tokens []string, decoded reflect.Type) (s shape, rest []string)
 			f.element, tokens = parseFields(tokens, slices[0])
 			f.decodedSize = int64(slices[0].Size())
 			slices = slices[1:]
+			token, tokens = tokens[0], tokens[1:]
+		case token == "(":
+			f.kind = optionalField
+			f.element, tokens = parseFields(tokens, reflect.TypeFor[struct{}]())
 			token, tokens = tokens[0], tokens[1:]
 		case token[0] == '*':
 			f.kind = arrayField
@@ -156,6 +161,8 @@ func (w *scanner) fields(s shape) error {
 			err = w.bytes()
 		case arrayField:
 			err = w.array(f)
+		case optionalField:
+			err = w.optional(f)
 		}
 		if err != nil {
 			return err
@@ -189,6 +196,21 @@ func (w *scanner) array(f *field) error {
 		}
 	}
 	return nil
+}
+
+func (w *scanner) optional(f *field) error {
+	if len(w.rest) == 0 {
+		return errTruncated
+	}
+	null := int8(w.rest[0]) == -1
+	w.rest = w.rest[1:]
+	if null {
+		return nil
+	}
+	if err := w.fields(f.element); err != nil || !w.flexible {
+		return err
+	}
+	return w.tags()
 }
 
 func (w *scanner) text() error {
@@ -287,33 +309,48 @@ func (w *scanner) charge(bytes int64) error {
 var requestShapes = func() map[int16]shape {
 	shapes := map[int16]shape{}
 	for key, text := range map[kmsg.Key]string{
-		kmsg.Produce:                 "s@3 2 4 [s@0-12 16@13 [4 b]]",
-		kmsg.Fetch:                   "4@0-14 4 4 4@3 1@4 4@7 4@7 [s@0-12 16@13 [4 4@9 8 4@12 8@5 4]] [s@7-12 16@13 *4]@7 s@11",
-		kmsg.ListOffsets:             "4 1@2 [s [4 4@4 8 4@0-0]] 4@10",
-		kmsg.Metadata:                "[16@10 s] 1@4 1@8-10 1@8",
-		kmsg.OffsetCommit:            "s 4@1 s@1 s@7 8@2-4 [s@0-9 16@10 [4 8 8@1-1 4@6 s]]",
-		kmsg.OffsetFetch:             "s@0-7 [s *4]@0-7 [s s@9 4@9 [s@8-9 16@10 *4]]@8 1@7",
-		kmsg.FindCoordinator:         "s@0-3 1@1 *s@4",
-		kmsg.JoinGroup:               "s 4 4@1 s s@5 s [s b] s@8",
-		kmsg.Heartbeat:               "s 4 s s@3",
-		kmsg.LeaveGroup:              "s s@0-2 [s s s@5]@3",
-		kmsg.SyncGroup:               "s 4 s s@3 s@5 s@5 [s b]",
-		kmsg.DescribeGroups:          "*s 1@3",
-		kmsg.ListGroups:              "*s@4 *s@5",
-		kmsg.ApiVersions:             "s@3 s@3 s@5 4@5",
-		kmsg.CreateTopics:            "[s 4 2 [4 *4] [s s]] 4 1@1",
-		kmsg.DeleteTopics:            "*s@0-5 [s 16]@6 4",
-		kmsg.DeleteRecords:           "[s [4 8]] 4",
-		kmsg.InitProducerID:          "s 4 8@3 2@3",
-		kmsg.OffsetForLeaderEpoch:    "4@3 [s [4 4@2 4]]",
-		kmsg.DescribeConfigs:         "[1 s *s] 1@1 1@3",
-		kmsg.AlterConfigs:            "[1 s [s s]] 1",
-		kmsg.DescribeLogDirs:         "[s *4]",
-		kmsg.CreatePartitions:        "[s 4 [*4]] 4 1",
-		kmsg.DeleteGroups:            "*s",
-		kmsg.IncrementalAlterConfigs: "[1 s [s 1 s]] 1",
-		kmsg.OffsetDelete:            "s [s [4]]",
-		kmsg.DescribeCluster:         "1 1@1 1@2",
+		kmsg.Produce:                    "s@3 2 4 [s@0-12 16@13 [4 b]]",
+		kmsg.Fetch:                      "4@0-14 4 4 4@3 1@4 4@7 4@7 [s@0-12 16@13 [4 4@9 8 4@12 8@5 4]] [s@7-12 16@13 *4]@7 s@11",
+		kmsg.ListOffsets:                "4 1@2 [s [4 4@4 8 4@0-0]] 4@10",
+		kmsg.Metadata:                   "[16@10 s] 1@4 1@8-10 1@8",
+		kmsg.OffsetCommit:               "s 4@1 s@1 s@7 8@2-4 [s@0-9 16@10 [4 8 8@1-1 4@6 s]]",
+		kmsg.OffsetFetch:                "s@0-7 [s *4]@0-7 [s s@9 4@9 [s@8-9 16@10 *4]]@8 1@7",
+		kmsg.FindCoordinator:            "s@0-3 1@1 *s@4",
+		kmsg.JoinGroup:                  "s 4 4@1 s s@5 s [s b] s@8",
+		kmsg.Heartbeat:                  "s 4 s s@3",
+		kmsg.LeaveGroup:                 "s s@0-2 [s s s@5]@3",
+		kmsg.SyncGroup:                  "s 4 s s@3 s@5 s@5 [s b]",
+		kmsg.DescribeGroups:             "*s 1@3",
+		kmsg.ListGroups:                 "*s@4 *s@5",
+		kmsg.ApiVersions:                "s@3 s@3 s@5 4@5",
+		kmsg.CreateTopics:               "[s 4 2 [4 *4] [s s]] 4 1@1",
+		kmsg.DeleteTopics:               "*s@0-5 [s 16]@6 4",
+		kmsg.DeleteRecords:              "[s [4 8]] 4",
+		kmsg.InitProducerID:             "s 4 8@3 2@3",
+		kmsg.OffsetForLeaderEpoch:       "4@3 [s [4 4@2 4]]",
+		kmsg.DescribeConfigs:            "[1 s *s] 1@1 1@3",
+		kmsg.AlterConfigs:               "[1 s [s s]] 1",
+		kmsg.DescribeLogDirs:            "[s *4]",
+		kmsg.CreatePartitions:           "[s 4 [*4]] 4 1",
+		kmsg.DeleteGroups:               "*s",
+		kmsg.IncrementalAlterConfigs:    "[1 s [s 1 s]] 1",
+		kmsg.OffsetDelete:               "s [s [4]]",
+		kmsg.DescribeCluster:            "1 1@1 1@2",
+		kmsg.DescribeACLs:               "1 s 1@1 s s 1 1",
+		kmsg.CreateACLs:                 "[1 s 1@1 s s 1 1]",
+		kmsg.DeleteACLs:                 "[1 s 1@1 s s 1 1]",
+		kmsg.AlterReplicaLogDirs:        "[s [s *4]]",
+		kmsg.ElectLeaders:               "1@1 [s *4] 4",
+		kmsg.AlterPartitionAssignments:  "4 1@1 [s [4 *4]]",
+		kmsg.ListPartitionReassignments: "4 [s *4]",
+		kmsg.DescribeQuorum:             "[s [4]]",
+		kmsg.UpdateFeatures:             "4 [s 2 1] 1@1",
+		kmsg.DescribeProducers:          "[s *4]",
+		kmsg.UnregisterBroker:           "4",
+		kmsg.DescribeTransactions:       "*s",
+		kmsg.ListTransactions:           "*s *8 8@1 s@2",
+		kmsg.ListConfigResources:        "*1@1",
+		kmsg.DescribeTopicPartitions:    "[s] 4 (s 4)",
 	} {
 		decoded := reflect.TypeOf(kmsg.RequestForKey(int16(key))).Elem()
 		shapes[int16(key)] = parseShape(text, decoded)

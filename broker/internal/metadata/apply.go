@@ -15,6 +15,9 @@ const (
 	levelMillrace = 1
 )
 
+// Version is the metadata.version that brokers tell their clients.
+const Version = levelMetadata
+
 // Format returns the records that a new metadata log begins with.
 func Format() []Record {
 	return []Record{

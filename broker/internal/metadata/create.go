@@ -163,7 +163,7 @@ func (image *Image) assignedPartitions(w *NewTopic) (int32, error) {
 			return 0, fmt.Errorf("%w: partition %d is assigned twice", ErrInvalidReplicaAssignment, a.Partition)
 		}
 		seen[a.Partition] = true
-		if err := image.checkReplicas(a.Replicas); err != nil {
+		if err := image.CheckReplicas(a.Replicas); err != nil {
 			return 0, fmt.Errorf("partition %d: %w", a.Partition, err)
 		}
 	}
@@ -175,8 +175,8 @@ func (image *Image) assignedPartitions(w *NewTopic) (int32, error) {
 	return int32(len(w.Assignments)), nil
 }
 
-// checkReplicas allows what one broker can do: hold the only replica.
-func (image *Image) checkReplicas(replicas []int32) error {
+// CheckReplicas allows what one broker can do: hold the only replica. Anything else is ErrInvalidReplicaAssignment.
+func (image *Image) CheckReplicas(replicas []int32) error {
 	if len(replicas) == 0 {
 		return fmt.Errorf("%w: no replicas", ErrInvalidReplicaAssignment)
 	}

@@ -72,7 +72,7 @@ func (image *Image) checkGrowth(w *MorePartitions, budget int) error {
 		return fmt.Errorf("%w: %d assignments for %d new partitions", ErrInvalidReplicaAssignment, len(w.Assignments), added)
 	}
 	for i, replicas := range w.Assignments {
-		if err := image.checkReplicas(replicas); err != nil {
+		if err := image.CheckReplicas(replicas); err != nil {
 			return fmt.Errorf("partition %d: %w", int(t.Partitions)+i, err)
 		}
 	}

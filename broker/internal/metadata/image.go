@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 )
@@ -42,6 +43,18 @@ func Empty(clusterID string, nodeID int32) *Image {
 
 // Topic returns the topic of that name, or nil.
 func (image *Image) Topic(name string) *Topic { return image.byName[name] }
+
+// CheckPartition returns nil if the topic is there and has a partition of that number, else an ErrUnknownTopic.
+func (image *Image) CheckPartition(topic string, index int32) error {
+	t := image.byName[topic]
+	switch {
+	case t == nil:
+		return fmt.Errorf("%w: %q", ErrUnknownTopic, topic)
+	case index < 0 || index >= t.Partitions:
+		return fmt.Errorf("%w: %s has no partition %d", ErrUnknownTopic, topic, index)
+	}
+	return nil
+}
 
 // TopicByID returns the topic with that id, or nil.
 func (image *Image) TopicByID(id [16]byte) *Topic { return image.byID[id] }

@@ -146,7 +146,7 @@ func (p *Partition) startMoved() int64 {
 	return p.mu.logStart
 }
 
-// Find answers a query of ListOffsets: what timestampMs stands for if it is negative (KIP-79, KIP-734, KIP-405), else
+// Find answers a query of ListOffsets: what timestampMs stands for if it is negative (KIP-79, KIP-734, KIP-405, KIP-1023), else
 // the first record that is at least as young. -1 in each field is "no such record". Nothing beyond the isolation's
 // end is found.
 func (p *Partition) Find(timestampMs int64, isolation Isolation) (log.Found, error) {
@@ -161,7 +161,7 @@ func (p *Partition) Find(timestampMs int64, isolation Isolation) (log.Found, err
 	case earliest, earliestLocal:
 		epoch, err := p.epochAt(offsets.LogStart)
 		return log.Found{Offset: offsets.LogStart, TimestampMs: -1, LeaderEpoch: epoch}, err
-	case latestTiered:
+	case latestTiered, pendingUpload:
 		return none, nil
 	}
 	var found log.Found
@@ -190,6 +190,7 @@ const (
 	maxTimestamp  = -3
 	earliestLocal = -4
 	latestTiered  = -5
+	pendingUpload = -6
 )
 
 // epochAt is the leader epoch of the batch at an offset; where there is none yet, the present one.
@@ -207,4 +208,12 @@ func (p *Partition) epochAt(offset int64) (int32, error) {
 		return -1, p.errorf("read", err)
 	}
 	return record.Batch(header[:]).PartitionLeaderEpoch(), nil
+}
+
+// Producers are the idempotent producers that the partition remembers, in no order.
+func (p *Partition) Producers() ([]log.Producer, error) {
+	if err := p.readable(); err != nil {
+		return nil, err
+	}
+	return p.log.Producers(), nil
 }
