@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
@@ -84,18 +85,19 @@ func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client,
 	if err != nil {
 		return nil, err
 	}
+	reach, cancel := context.WithTimeout(ctx, reachMax)
+	defer cancel()
 	client, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(addresses...),
 		kgo.ClientID("millrace-cli"),
 		kgo.DialTimeout(reachMax),
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.AlwaysRetryEOF(), // a broker that is killed closes connections in any state
 	}, options...)...)
 	if err != nil {
 		return nil, err
 	}
-	reach, cancel := context.WithTimeout(ctx, reachMax)
-	defer cancel()
-	if err := client.Ping(reach); err != nil {
+	if err := ping(reach, client); err != nil {
 		client.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -103,6 +105,33 @@ func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client,
 		return nil, fmt.Errorf("cannot reach a broker at %s: %s; start one with `millrace serve` or name another with -b", strings.Join(addresses, ","), reason(err))
 	}
 	return client, nil
+}
+
+// A broker that is being killed or started may close a connection or two before it answers; what
+// closes more is no broker.
+const (
+	pingTries = 3
+	pingPause = 250 * time.Millisecond
+)
+
+// ping asks a broker for anything.
+func ping(ctx context.Context, client *kgo.Client) (err error) {
+	for range pingTries {
+		if err = client.Ping(ctx); !closed(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pingPause):
+		}
+	}
+	return err
+}
+
+// closed reports whether err is that the other side closed the connection.
+func closed(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 // admin opens a client for one administrative command and bounds its requests: the context given to
@@ -148,7 +177,7 @@ func reason(err error) string {
 		return operation.Err.Error()
 	case errors.Is(err, context.DeadlineExceeded):
 		return "it accepts connections but did not answer within " + reachMax.String()
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case closed(err):
 		return "it closes the connection, is it a Kafka port without TLS?"
 	}
 	return oneLine(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/output"
 	"github.com/spf13/cobra"
@@ -12,8 +13,7 @@ import (
 
 type groupDelete struct {
 	ifExists bool
-	dryRun   bool
-	yes      bool
+	confirmation
 }
 
 func newGroupDeleteCommand(c *connection) *cobra.Command {
@@ -27,10 +27,8 @@ func newGroupDeleteCommand(c *connection) *cobra.Command {
 		ValidArgsFunction: c.completeGroups(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names := unique(args)
-			if !remove.dryRun {
-				if err := confirm(cmd, remove.yes, "group", names); err != nil {
-					return err
-				}
+			if err := remove.ask(cmd, "delete group "+strings.Join(names, ", ")); err != nil {
+				return err
 			}
 			return c.admin(cmd.Context(), func(ctx context.Context, client *kadm.Client) error {
 				results := &itemResults{kind: "group"}
@@ -44,8 +42,7 @@ func newGroupDeleteCommand(c *connection) *cobra.Command {
 	}
 	options.AddFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&remove.ifExists, "if-exists", false, "do not fail if a group does not exist")
-	cmd.Flags().BoolVar(&remove.dryRun, "dry-run", false, "say what would be deleted, delete nothing")
-	cmd.Flags().BoolVarP(&remove.yes, "yes", "y", false, "do not ask")
+	remove.addFlags(cmd.Flags())
 	return cmd
 }
 

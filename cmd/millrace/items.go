@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/output"
-	"github.com/millrace/millrace/cmd/millrace/internal/usage"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -102,21 +100,4 @@ func unique(names []string) []string {
 		}
 	}
 	return out
-}
-
-// confirm asks on the terminal whether to go on with a change that cannot be undone. Without a
-// terminal it refuses unless yes is set.
-func confirm(cmd *cobra.Command, yes bool, what string, names []string) error {
-	if yes {
-		return nil
-	}
-	if !isTerminal(cmd.InOrStdin()) || !isTerminal(cmd.ErrOrStderr()) {
-		return usage.Errorf("%s: cannot ask for confirmation without a terminal, add --yes to delete %s %s", commandName(cmd), what, strings.Join(names, ", "))
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "delete %s %s? [y/N] ", what, strings.Join(names, ", "))
-	answer, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-	if answer = strings.ToLower(strings.TrimSpace(answer)); answer != "y" && answer != "yes" {
-		return errors.New("nothing deleted")
-	}
-	return nil
 }

@@ -61,8 +61,8 @@ func TestListingsAreValidInEveryFormat(t *testing.T) {
 	}{
 		{"version", 0}, {"topic list", 0}, {"topic list --internal", 0}, {"topic list nothere", 1}, {"topic describe clicks", 0},
 		{"topic describe nothere", 1}, {"topic create x1", 0}, {"topic create x1", 1}, {"topic create x1 --if-not-exists", 0},
-		{"topic create y --dry-run", 0}, {"topic alter x1 -c retention.ms=1", 0}, {"topic alter x1 -c retenton.ms=1", 1},
-		{"topic add-partitions x1 -n 1", 0}, {"topic delete x1 --dry-run", 0}, {"topic delete x1 -y", 0}, {"topic delete x1 -y", 1},
+		{"topic create y --dry-run", 0}, {"topic alter x1 -c retention.ms=1 -y", 0}, {"topic alter x1 -c retenton.ms=1", 1},
+		{"topic add-partitions x1 -n 1", 0}, {"topic trim x1 --to end --dry-run", 0}, {"topic trim x1 --to 7 -y", 1}, {"topic delete x1 --dry-run", 0}, {"topic delete x1 -y", 0}, {"topic delete x1 -y", 1},
 		{"topic delete x1 -y --if-exists", 0}, {"group list", 0}, {"group describe readers", 0}, {"group describe nothere", 1},
 		{"group delete readers --dry-run", 0}, {"group delete nothere -y", 1}, {"group delete nothere -y --if-exists", 0},
 		{"cluster info", 0}, {"cluster brokers", 0}, {"cluster api-versions", 0}, {"cluster features", 0}, {"cluster logdirs", 0},

@@ -13,13 +13,14 @@ import (
 )
 
 func newTopicCommand(c *connection) *cobra.Command {
-	return newParentCommand("topic", "List, create, describe, change and delete topics",
+	return newParentCommand("topic", "List, create, describe, change, trim and delete topics",
 		newTopicListCommand(c),
 		newTopicCreateCommand(c),
 		newTopicDescribeCommand(c),
 		newTopicAlterCommand(c),
 		newTopicDeleteCommand(c),
 		newTopicAddPartitionsCommand(c),
+		newTopicTrimCommand(c),
 	)
 }
 

@@ -15,9 +15,9 @@ import (
 )
 
 type topicAlter struct {
-	set    []string
-	unset  []string
-	dryRun bool
+	set   []string
+	unset []string
+	confirmation
 }
 
 func newTopicAlterCommand(c *connection) *cobra.Command {
@@ -26,6 +26,7 @@ func newTopicAlterCommand(c *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "alter TOPIC... (-c KEY=VALUE | --unset KEY)...",
 		Short:             "Change the settings of topics",
+		Long:              "Change the settings of topics. A change that lets records be deleted, such as a shorter retention,\nis confirmed first.",
 		Example:           "  millrace topic alter clicks -c retention.ms=3600000 --unset segment.bytes",
 		Args:              atLeastOne("TOPIC"),
 		ValidArgsFunction: c.completeTopics(),
@@ -34,8 +35,12 @@ func newTopicAlterCommand(c *connection) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			names := unique(args)
+			if err := alter.askAboutLosses(cmd, c, changes, names); err != nil {
+				return err
+			}
 			return c.admin(cmd.Context(), func(ctx context.Context, client *kadm.Client) error {
-				results, err := alter.run(ctx, client, changes, unique(args))
+				results, err := alter.run(ctx, client, changes, names)
 				if err != nil {
 					return err
 				}
@@ -46,7 +51,7 @@ func newTopicAlterCommand(c *connection) *cobra.Command {
 	options.AddFlags(cmd.Flags())
 	cmd.Flags().StringArrayVarP(&alter.set, "config", "c", nil, "set a topic setting, KEY=VALUE (repeatable)")
 	cmd.Flags().StringArrayVar(&alter.unset, "unset", nil, "return a topic setting to its default, KEY (repeatable)")
-	cmd.Flags().BoolVar(&alter.dryRun, "dry-run", false, "check the request, change nothing")
+	alter.addFlags(cmd.Flags())
 	return cmd
 }
 
@@ -71,6 +76,22 @@ func (t *topicAlter) changes() ([]kadm.AlterConfig, error) {
 		return nil, usage.Errorf("topic alter: nothing to change, use -c KEY=VALUE or --unset KEY")
 	}
 	return changes, nil
+}
+
+// askAboutLosses lets a person decide on changes that delete records.
+func (t *topicAlter) askAboutLosses(cmd *cobra.Command, c *connection, changes []kadm.AlterConfig, names []string) error {
+	if t.dryRun || t.yes {
+		return nil
+	}
+	var lost []string
+	err := c.admin(cmd.Context(), func(ctx context.Context, client *kadm.Client) (err error) {
+		lost, err = losses(ctx, client, changes, names)
+		return err
+	})
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	return t.ask(cmd, "let records be deleted by a change of "+strings.Join(lost, ", "))
 }
 
 func (t *topicAlter) run(ctx context.Context, client *kadm.Client, changes []kadm.AlterConfig, names []string) (*itemResults, error) {

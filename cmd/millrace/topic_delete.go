@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/output"
 	"github.com/spf13/cobra"
@@ -11,8 +12,7 @@ import (
 
 type topicDelete struct {
 	ifExists bool
-	dryRun   bool
-	yes      bool
+	confirmation
 }
 
 func newTopicDeleteCommand(c *connection) *cobra.Command {
@@ -26,10 +26,8 @@ func newTopicDeleteCommand(c *connection) *cobra.Command {
 		ValidArgsFunction: c.completeTopics(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			names := unique(args)
-			if !remove.dryRun {
-				if err := confirm(cmd, remove.yes, "topic", names); err != nil {
-					return err
-				}
+			if err := remove.ask(cmd, "delete topic "+strings.Join(names, ", ")); err != nil {
+				return err
 			}
 			return c.admin(cmd.Context(), func(ctx context.Context, client *kadm.Client) error {
 				results, err := remove.run(ctx, client, names)
@@ -42,8 +40,7 @@ func newTopicDeleteCommand(c *connection) *cobra.Command {
 	}
 	options.AddFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&remove.ifExists, "if-exists", false, "do not fail if a topic does not exist")
-	cmd.Flags().BoolVar(&remove.dryRun, "dry-run", false, "say what would be deleted, delete nothing")
-	cmd.Flags().BoolVarP(&remove.yes, "yes", "y", false, "do not ask")
+	remove.addFlags(cmd.Flags())
 	return cmd
 }
 

@@ -66,7 +66,10 @@ func (b Bound) Resolve(first, next, timeOffset int64) int64 {
 	return first
 }
 
-const syntax = "start, end, N, +N, -N, A:B, :end, @TIME or @T1:T2"
+const (
+	syntax     = "start, end, N, +N, -N, A:B, :end, @TIME or @T1:T2"
+	timeSyntax = "now, -1h, -2d, 2006-01-02, 2006-01-02T15:04:05Z, or digits since 1970"
+)
 
 // Parse reads s; now is what relative times count from. An error is a *usage.Error.
 func Parse(s string, now time.Time) (Range, error) {
@@ -83,13 +86,36 @@ func Parse(s string, now time.Time) (Range, error) {
 		}
 	}
 	if strings.HasPrefix(s, "@") {
-		return Range{}, usage.Errorf("-o: %q is no time (now, -1h, -2d, 2006-01-02, 2006-01-02T15:04:05Z, or digits since 1970)", s)
+		return Range{}, usage.Errorf("-o: %q is no time (%s)", s, timeSyntax)
 	}
 	if near := usage.Nearest(s, []string{"start", "end", ":end"}); near != "" {
 		return Range{}, usage.Errorf("-o: unknown offset %q, did you mean %q?", s, near)
 	}
 	return Range{}, usage.Errorf("-o: unknown offset %q (use %s)", s, syntax)
 }
+
+// ParseBound reads one place, not a range, as given to flag; now is what relative times count from.
+// An error is a *usage.Error.
+func ParseBound(flag, s string, now time.Time) (Bound, error) {
+	if bound, ok := parseBound(s, now); ok {
+		return bound, nil
+	}
+	if strings.HasPrefix(s, "@") {
+		return Bound{}, usage.Errorf("%s: %q is no time (%s)", flag, s, timeSyntax)
+	}
+	return Bound{}, usage.Errorf("%s: unknown offset %q (use start, end, N, +N, -N or @TIME)", flag, s)
+}
+
+// Distance returns the N of +N and, negative, of -N, and whether b is one of them.
+func (b Bound) Distance() (n int64, ok bool) {
+	if b.kind == beforeEnd {
+		return -b.n, true
+	}
+	return b.n, b.kind == afterStart
+}
+
+// Offset returns the plain offset that b is, and whether it is one.
+func (b Bound) Offset() (n int64, ok bool) { return b.n, b.kind == offset }
 
 func parseRange(left, right string, now time.Time) (Range, bool) {
 	r := Range{From: Start, Bounded: right != ""}
