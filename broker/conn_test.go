@@ -312,21 +312,23 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
+// In a bubble no time passes while clients come and go: all of it is one window.
 func TestBrokenClientsFillNoLog(t *testing.T) {
-	var logged lockedBuffer
-	b := startBroker(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))}, nil)
-	for range 5 * limitedLines {
-		c := dial(t, b)
-		c.write([]byte("\x00\x00\x00\x10\x00\x03\x00\x01\x00\x00\x00\x01\x00\x02id\x00\x00\x00\x09"))
-		c.expectClosed()
-	}
-	lines := strings.Count(logged.String(), "malformed")
-	if lines == 0 || lines > limitedLines {
-		t.Errorf("%d lines for %d broken clients, want at most %d", lines, 5*limitedLines, limitedLines)
-	}
-	if !strings.Contains(logged.String(), "client_id=id") {
-		t.Errorf("no client id in the log:\n%s", logged.String())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var logged lockedBuffer
+		c, network := dialMemory(t, Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))}, nil)
+		for range 5 * limitedLines {
+			c.write([]byte("\x00\x00\x00\x10\x00\x03\x00\x01\x00\x00\x00\x01\x00\x02id\x00\x00\x00\x09"))
+			c.expectClosed()
+			c = dialNetwork(t, network)
+		}
+		if lines := strings.Count(logged.String(), "malformed"); lines != limitedLines {
+			t.Errorf("%d lines for %d broken clients, want %d", lines, 5*limitedLines, limitedLines)
+		}
+		if !strings.Contains(logged.String(), "client_id=id") {
+			t.Errorf("no client id in the log:\n%s", logged.String())
+		}
+	})
 }
 
 // dialMemory starts a broker on a network in memory, for use under synctest, and connects to it.
