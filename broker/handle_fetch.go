@@ -15,7 +15,7 @@ import (
 )
 
 // Fetch 4-18 (KIP-74 response limit, KIP-98 isolation, KIP-227 sessions, KIP-320 leader epochs, KIP-516 topic ids,
-// KIP-595 diverging epochs, KIP-951 leader hints).
+// KIP-595 diverging epochs). KIP-951's leader hints are not sent: there is one leader to find.
 //
 // A fetch reads ranges of segment files and never their bytes: those go from the file to the socket. One that finds
 // less than min.bytes waits at its partitions, and at no other.

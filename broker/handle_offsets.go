@@ -51,7 +51,7 @@ func (b *Broker) listOffsets(c *call, req *kmsg.ListOffsetsRequest) (*kmsg.ListO
 			query := &in.Partitions[j]
 			found, err := unknownOffset, error(kerr.InvalidRequest)
 			if !repeated[topicPartition{in.Topic, query.Partition}] {
-				found, err = b.listOffset(in.Topic, query, c.version, isolation)
+				found, err = b.listOffset(c, in.Topic, query, isolation)
 			}
 			answer := kmsg.NewListOffsetsResponseTopicPartition()
 			answer.Partition = query.Partition
@@ -82,14 +82,17 @@ func repeatedPartitions(req *kmsg.ListOffsetsRequest) map[topicPartition]bool {
 	return repeated
 }
 
-func (b *Broker) listOffset(topic string, query *kmsg.ListOffsetsRequestTopicPartition, version int16,
+func (b *Broker) listOffset(c *call, topic string, query *kmsg.ListOffsetsRequestTopicPartition,
 	isolation partition.Isolation) (log.Found, error) {
+	if err := c.ctx.Err(); err != nil { // nobody is left to be told, and a look-up by time may read a segment
+		return unknownOffset, err
+	}
 	p := b.partitions.lookup(topic, query.Partition)
 	if p == nil {
 		return unknownOffset, kerr.UnknownTopicOrPartition
 	}
-	if first, known := timestampVersions[query.Timestamp]; query.Timestamp < 0 && (!known || version < first) {
-		return unknownOffset, fmt.Errorf("%w: timestamp %d in version %d", kerr.UnsupportedVersion, query.Timestamp, version)
+	if first, known := timestampVersions[query.Timestamp]; query.Timestamp < 0 && (!known || c.version < first) {
+		return unknownOffset, fmt.Errorf("%w: timestamp %d in version %d", kerr.UnsupportedVersion, query.Timestamp, c.version)
 	}
 	if err := checkLeaderEpoch(query.CurrentLeaderEpoch, p.LeaderEpoch()); err != nil {
 		return unknownOffset, err

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -282,4 +283,17 @@ func TestRetentionRunsInTheBackground(t *testing.T) {
 			t.Fatal("nothing was deleted")
 		}
 	}
+}
+
+// A connection that is gone costs no look-ups: each may read a segment.
+func TestListOffsetsEndsWithItsConnection(t *testing.T) {
+	b := startBroker(t, Options{}, nil)
+	createTopic(t, b, "t", 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	response, err := b.listOffsets(&call{ctx: ctx, version: 7}, listOffsetsRequest(7, "t", 0, 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, response.Topics[0].Partitions[0].ErrorCode, kerr.RequestTimedOut)
 }

@@ -183,7 +183,8 @@ func (p *pendingProduce) await(ctx context.Context) kmsg.Response {
 	return p.response
 }
 
-// refuse makes answer say that nothing was written, and why.
+// refuse makes answer an error. Unless err comes from before the append (produceBatch), the batch may have been written
+// all the same: a commit that is late or failed leaves that open, and the client must not take it for a no.
 func refuse(answer *kmsg.ProduceResponseTopicPartition, err error) {
 	answer.ErrorCode = errorCode(err)
 	answer.BaseOffset, answer.LogAppendTime, answer.LogStartOffset = -1, -1, -1

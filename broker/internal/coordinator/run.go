@@ -3,6 +3,7 @@ package coordinator
 import (
 	"fmt"
 	"math"
+	"runtime/debug"
 	"time"
 
 	"github.com/millrace/millrace/broker/internal/partition"
@@ -10,9 +11,15 @@ import (
 )
 
 // run is the shard's goroutine: it owns the machine from now on. When it ends, everybody who waits for an answer
-// learns that from ended.
+// learns that from ended. A machine that panics has broken one of its invariants: what it knows is not to be trusted any
+// more, and that costs this shard and nothing else.
 func (s *Shard[M]) run() {
 	defer close(s.ended)
+	defer func() {
+		if value := recover(); value != nil {
+			s.fail(fmt.Errorf("panic: %v\n%s", value, debug.Stack()))
+		}
+	}()
 	news := partition.NewWaiter()
 	s.partition.Subscribe(news)
 	defer s.partition.Unsubscribe(news)
@@ -114,7 +121,8 @@ func (s *Shard[M]) letOut() error {
 	return nil
 }
 
-// fail ends the shard: what it knows is ahead of what will be there after a restart, so it may not say another word.
+// fail ends the shard: what it knows is ahead of what will be there after a restart, or wrong, so it may not say another
+// word.
 func (s *Shard[M]) fail(err error) {
 	s.logger.Error("coordinator shard failed", "topic", s.partition.Topic(), "partition", s.partition.Index(), "error", err)
 	s.mu.Lock()

@@ -41,8 +41,8 @@ type Options[M Machine] struct {
 }
 
 var (
-	// ErrFailed means that the shard's partition takes no more records, or could not be read: until the broker has
-	// restarted the shard answers nothing.
+	// ErrFailed means that the shard's partition takes no more records, or could not be read, or that the machine has
+	// panicked: until the broker has restarted the shard answers nothing.
 	ErrFailed = errors.New("coordinator shard has failed")
 	// ErrClosed means that the shard was closed.
 	ErrClosed = errors.New("coordinator shard is closed")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -216,6 +217,29 @@ func TestShardThatCannotSyncSaysNothingMore(t *testing.T) {
 	if answer, err := s.Do(t.Context(), read); !errors.Is(err, ErrFailed) {
 		t.Fatalf("a read after that: %v, %v", answer, err)
 	}
+}
+
+// TestPanicOfAMachineCostsItsShard: those who wait are told, and another shard and the process go on.
+func TestPanicOfAMachineCostsItsShard(t *testing.T) {
+	p := openPartition(t, disk.NewMem(), partition.FlushCommit)
+	s, other := load(t, p), load(t, p)
+	waiting := make(chan error, 1)
+	parked := make(chan struct{})
+	go func() {
+		_, err := s.Do(context.Background(), func(*notebook, uint64) any { close(parked); return nil })
+		waiting <- err
+	}()
+	<-parked
+	if answer, err := s.Do(t.Context(), func(*notebook, uint64) any { panic("torn pages") }); !errors.Is(err, ErrFailed) || !strings.Contains(err.Error(), "torn pages") {
+		t.Errorf("the operation that panics: %v, %v", answer, err)
+	}
+	if err := <-waiting; !errors.Is(err, ErrFailed) {
+		t.Errorf("the operation that waits: %v", err)
+	}
+	if answer, err := s.Do(t.Context(), read); !errors.Is(err, ErrFailed) {
+		t.Errorf("the next operation: %v, %v", answer, err)
+	}
+	lines(t, other, write("a"), "a")
 }
 
 // TestRefusedAppendIsTheMachinesToTell: a full disk is answered by the machine, and the shard goes on.
