@@ -3,7 +3,7 @@ export GOFLAGS ?=
 STATICCHECK = go tool staticcheck
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help build demo test race lint fmt e2e fuzz crash cover bench generate clean
+.PHONY: help build demo test race lint fmt e2e fuzz crash cover bench peers generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ cover: ## test coverage per package
 
 bench: ## the broker beside its ceiling and its peers, in one run; see bench/README.md
 	bench/run.sh $(ROWS)
+
+peers: ## the broker beside Apache Kafka and NATS, with the same clients; needs a JDK, Maven, cargo and a C compiler
+	bench/peers/run.sh $(ROWS)
 
 generate: ## docs that derive from code
 	go generate ./...

@@ -1,49 +1,16 @@
 #!/usr/bin/env bash
 # The broker beside its ceiling (rawsrv) and its peers (kfake, NATS JetStream), in turn, in one run.
 #
-#   bench/run.sh [row ...]      rows 1-10, default all; see bench/README.md for what each row measures
+#   bench/run.sh [row ...]      rows 1-11, default all; see bench/README.md for what each row measures
 #   RUNS=5 MB=1024 bench/run.sh 1 5
 #
 # As root it moves itself into a private network namespace whose loopback uses reno: a system default of bbr paces
 # loopback and falsifies every figure. Nothing outside the namespace is changed.
 set -eu
 cd "$(dirname "$0")/.."
-RUNS=${RUNS:-5} MB=${MB:-1024}
-bin=$PWD/bin
-work=${BENCH_DIR:-$PWD/.cache/bench}
-
-if [ -z "${MILLRACE_BENCH_INSIDE:-}" ]; then
-  mkdir -p "$bin" "$work"
-  CGO_ENABLED=0 go build -trimpath -o "$bin/millrace" ./cmd/millrace
-  (cd bench && go build -o "$bin/" ./... && go build -o "$bin/nats-server" github.com/nats-io/nats-server/v2)
-  if [ "$(id -u)" = 0 ] && command -v unshare >/dev/null && command -v ip >/dev/null; then
-    MILLRACE_BENCH_INSIDE=1 exec unshare -n bash -c \
-      'ip link set lo up; echo reno >/proc/sys/net/ipv4/tcp_congestion_control; exec bash "$0" "$@"' "$PWD/bench/run.sh" "$@"
-  fi
-  echo "# not root, or no iproute2: figures under the system's $(cat /proc/sys/net/ipv4/tcp_congestion_control)" >&2
-fi
-[ $# -gt 0 ] || set -- 1 2 3 4 5 6 7 8 9 10
-
-pid= port=19100
-trap 'stop' EXIT
-stop() { [ -z "$pid" ] || { kill "$pid" 2>/dev/null || true; wait "$pid" 2>/dev/null || true; pid=; }; rm -rf "$work"/data-*; }
-ready() { for _ in $(seq 200); do (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && return; sleep 0.05; done; echo "no server on $port" >&2; exit 1; }
-start() { # start NAME: a server on a new port, its process id in $pid
-  port=$((port + 1)); local d="$work/data-$port"; mkdir -p "$d"
-  case $1 in
-    millrace-os)   "$bin/millrace" serve --data-dir "$d" --listen "127.0.0.1:$port" --http "127.0.0.1:$((port + 1000))" -X millrace.flush=os 2>"$work/$1.log" & ;;
-    millrace)      "$bin/millrace" serve --data-dir "$d" --listen "127.0.0.1:$port" --http "127.0.0.1:$((port + 1000))" 2>"$work/$1.log" & ;;
-    millrace-direct) "$bin/millrace" serve --data-dir "$d" --listen "127.0.0.1:$port" --http "127.0.0.1:$((port + 1000))" -X millrace.write=direct 2>"$work/$1.log" & ;;
-    rawsrv-send)   "$bin/rawsrv" -addr "127.0.0.1:$port" -dir "$d" -sendfile & ;;
-    rawsrv-*)      "$bin/rawsrv" -addr "127.0.0.1:$port" -dir "$d" -store "${1#rawsrv-}" & ;;
-    kfake)         "$bin/kfakesrv" -port "$port" >/dev/null & ;;
-    nats)          "$bin/nats-server" -a 127.0.0.1 -p "$port" -js -sd "$d" >/dev/null 2>&1 & ;;
-  esac
-  pid=$!; ready
-}
-blast() { local s=$1; shift; start "$s"; "$bin/kblast" -broker "127.0.0.1:$port" -pid "$pid" -label "$s" -n "$RUNS" -bytes $((MB * 1000000)) "$@" | grep -v '^# what'; stop; }
-load()  { local s=$1; shift; start "$s"; "$bin/kload" -brokers "127.0.0.1:$port" -pid "$pid" -label "$s" -n "$RUNS" "$@" | grep -v '^# what'; stop; }
-nats()  { start nats; "$bin/natsload" -url "nats://127.0.0.1:$port" -pid "$pid" -n "$RUNS" "$@" | grep -v '^# what'; stop; }
+. bench/servers.sh
+prepare "$PWD/bench/run.sh" "$@"
+[ $# -gt 0 ] || set -- 1 2 3 4 5 6 7 8 9 10 11
 small=$((MB / 40 + 1))
 
 row1() { for s in rawsrv-page rawsrv-mem millrace-os kfake; do blast $s -nofetch; blast $s -nofetch -recs 5000; done; }
@@ -59,7 +26,13 @@ row8() { for s in rawsrv-page millrace-os kfake rawsrv-group millrace; do load $
 row9() { for c in lz4 zstd; do for s in rawsrv-send millrace-os; do blast $s -codec $c; done; done; }
 row10() { "$bin/startlim" -n 7 -addr 127.0.0.1:19099 -clean "$work/data-start" "$bin/millrace" serve --data-dir "$work/data-start" --listen 127.0.0.1:19099 --http 127.0.0.1:19098
           blast millrace-os; }
+row11() { local d="$work/data-scale" p=19098
+          for mode in "partitions 10000" "groups 100000" "connections 5000"; do
+            # shellcheck disable=SC2086
+            set -- $mode
+            "$bin/scale" -mode "$1" -count "$2" -label millrace -addr 127.0.0.1:$p -clean "$d" -- "$bin/millrace" serve --data-dir "$d" --listen 127.0.0.1:$p --http none 2>"$work/scale.log"
+          done; rm -rf "$d"; }
 
-echo "# $(go version), $(uname -r), $(nproc) cpus, $(cat /proc/sys/net/ipv4/tcp_congestion_control), commit $(git rev-parse --short HEAD)"
+machine
 "$bin/warmmem" -gb 6 -dir "$work"
 for r in "$@"; do echo; echo "## row $r"; "row$r"; done
