@@ -30,7 +30,7 @@ row11() { local d="$work/data-scale" p=19098
           for mode in "partitions 10000" "groups 100000" "connections 5000"; do
             # shellcheck disable=SC2086
             set -- $mode
-            "$bin/scale" -mode "$1" -count "$2" -label millrace -addr 127.0.0.1:$p -clean "$d" -- "$bin/millrace" serve --data-dir "$d" --listen 127.0.0.1:$p --http none 2>"$work/scale.log"
+            "$bin/scale" -mode "$1" -count "$2" -label millrace -addr 127.0.0.1:$p -clean "$d" -- "$bin/millrace" serve --data-dir "$d" --listen 127.0.0.1:$p --http none -X max.connections.per.ip=10000 2>"$work/scale.log"
           done; rm -rf "$d"; }
 
 machine
