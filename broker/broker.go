@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -163,18 +162,16 @@ func (b *Broker) Addr() net.Addr {
 	return b.mu.addr
 }
 
-// ListenerAddr is the address of the listener with that name, in any case of letters. Nil before Start has returned or
-// if there is none.
-func (b *Broker) ListenerAddr(name string) net.Addr {
+// Listeners are the names and addresses of all listeners, nil before Start has returned.
+func (b *Broker) Listeners() []Listener {
 	if b.Addr() == nil {
 		return nil
 	}
+	var listeners []Listener
 	for _, e := range b.server.endpoints {
-		if strings.EqualFold(e.name, name) {
-			return e.listener.Addr()
-		}
+		listeners = append(listeners, Listener{Name: e.name, Address: e.listener.Addr().String()})
 	}
-	return nil
+	return listeners
 }
 
 // HTTPAddr is the address of /metrics, /healthz and /readyz, nil before Start has returned or if there is none.

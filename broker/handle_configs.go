@@ -33,7 +33,7 @@ func (b *Broker) describeConfigs(c *call, req *kmsg.DescribeConfigsRequest) (*km
 		resource.ErrorCode, resource.ErrorMessage = errorCode(err), errorMessage(err)
 		for j := range descriptions {
 			if wantsSetting(wanted.ConfigNames, &descriptions[j]) {
-				resource.Configs = append(resource.Configs, describedConfig(req, wanted.ResourceType, &descriptions[j]))
+				resource.Configs = append(resource.Configs, b.describedConfig(req, wanted.ResourceType, &descriptions[j]))
 			}
 		}
 		resp.Resources = append(resp.Resources, resource)
@@ -80,13 +80,13 @@ func wantsSetting(names []string, d *config.Description) bool {
 	return len(names) == 0 || slices.Contains(names, d.Name)
 }
 
-func describedConfig(req *kmsg.DescribeConfigsRequest, kind kmsg.ConfigResourceType, d *config.Description) kmsg.DescribeConfigsResponseResourceConfig {
+func (b *Broker) describedConfig(req *kmsg.DescribeConfigsRequest, kind kmsg.ConfigResourceType, d *config.Description) kmsg.DescribeConfigsResponseResourceConfig {
 	c := kmsg.NewDescribeConfigsResponseResourceConfig()
 	c.Name, c.Value = d.Name, d.Value
 	c.Source, c.ConfigType = kmsg.ConfigSource(d.Source), kmsg.ConfigType(d.Kind)
 	c.ReadOnly = kind == kmsg.ConfigResourceTypeBroker
 	if req.IncludeDocumentation {
-		c.Documentation = &d.Doc
+		c.Documentation = kmsg.StringPtr(b.documentation(kind, d))
 	}
 	if !req.IncludeSynonyms {
 		return c
@@ -97,6 +97,17 @@ func describedConfig(req *kmsg.DescribeConfigsRequest, kind kmsg.ConfigResourceT
 		c.ConfigSynonyms = append(c.ConfigSynonyms, synonym)
 	}
 	return c
+}
+
+// sourceMark comes between a setting's documentation and where it was set, for which the protocol has no field.
+const sourceMark = "\nSet by: "
+
+func (b *Broker) documentation(kind kmsg.ConfigResourceType, d *config.Description) string {
+	source := b.options.ConfigSources[d.Name]
+	if kind != kmsg.ConfigResourceTypeBroker || d.Source != config.SourceStaticBroker || source == "" {
+		return d.Doc
+	}
+	return d.Doc + sourceMark + source
 }
 
 // alterConfigs replaces all settings of each resource by the given ones.

@@ -31,12 +31,17 @@ type Options struct {
 
 	// Config holds settings by their Kafka names ("num.partitions": "4"). Nil is all defaults.
 	Config map[string]string
+	// ConfigSources says where settings in Config come from ("server.properties line 7"), by their names. DescribeConfigs
+	// tells it after the documentation. May be nil.
+	ConfigSources map[string]string
 
 	// Logger gets what the broker has to say. Nil discards it.
 	Logger *slog.Logger
 
 	fileSystem disk.FS // tests: instead of what DataDir or InMemory choose
 }
+
+const defaultListen = "127.0.0.1:9092"
 
 // withDefaults validates o and fills in what was left out.
 func (o Options) withDefaults() (Options, error) {
@@ -52,8 +57,11 @@ func (o Options) withDefaults() (Options, error) {
 	if len(o.Listeners) > 0 && (o.Listener != nil || o.Listen != "") {
 		return o, errors.New("only one of Listen, Listener and Listeners can be set")
 	}
-	if o.Listener != nil || o.Listen != "" {
-		o.Listeners = []Listener{{Name: o.onlyListener(), Address: o.Listen, Listener: o.Listener}}
+	switch name := o.onlyListener(); {
+	case o.Listener != nil || o.Listen != "":
+		o.Listeners = []Listener{{Name: name, Address: o.Listen, Listener: o.Listener}}
+	case len(o.Listeners) == 0 && o.Config["listeners"] == "" && name != plaintextListener:
+		o.Listeners = []Listener{{Name: name, Address: defaultListen}}
 	}
 	for _, l := range o.Listeners {
 		if l.Listener != nil {

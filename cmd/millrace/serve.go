@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"time"
@@ -31,6 +32,7 @@ type serveFlags struct {
 	logLevel        levelValue
 	shutdownTimeout time.Duration
 	exitWithParent  bool
+	check           bool
 }
 
 func newServeCommand() *cobra.Command {
@@ -52,13 +54,16 @@ MILLRACE_DATA_DIR, MILLRACE_LISTEN, MILLRACE_HTTP and MILLRACE_LOG_LEVEL stand f
 			if err != nil {
 				return err
 			}
+			if flags.check {
+				return plan.check(cmd.OutOrStdout())
+			}
 			return plan.run(cmd.Context(), cmd.InOrStdin(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&flags.file, "config", "c", "", "file with settings: *.yaml, *.yml or Java properties")
 	f.StringVar(&flags.dataDir, "data-dir", "", "directory that everything is kept in")
-	f.StringVar(&flags.listen, "listen", defaultListen, "address for Kafka clients, port 0 takes a free one")
+	f.StringVar(&flags.listen, "listen", "", "address for Kafka clients, port 0 takes a free one (default 127.0.0.1:9092)")
 	f.StringVar(&flags.http, "http", defaultHTTP, `address of /metrics, /healthz and /readyz, or "none"`)
 	f.BoolVar(&flags.inMemory, "in-memory", false, "keep everything in memory and lose it at the end")
 	f.BoolVar(&flags.dev, "dev", false, "keep everything in a temporary directory that is removed at the end")
@@ -67,9 +72,19 @@ MILLRACE_DATA_DIR, MILLRACE_LISTEN, MILLRACE_HTTP and MILLRACE_LOG_LEVEL stand f
 	flags.logLevel = "info"
 	f.Var(&flags.logLevel, "log-level", "debug, info, warn or error")
 	f.DurationVar(&flags.shutdownTimeout, "shutdown-timeout", 30*time.Second, "how long a shutdown waits for clients")
+	f.BoolVar(&flags.check, "check", false, "validate the configuration and do not start")
 	f.BoolVar(&flags.exitWithParent, "exit-with-parent", false, "shut down at the end of stdin")
 	f.Lookup("exit-with-parent").Hidden = true
 	return cmd
+}
+
+// check validates the configuration as a start does, and touches nothing.
+func (p *servePlan) check(stdout io.Writer) error {
+	if _, err := broker.New(p.options); err != nil {
+		return usage.Errorf("serve: %v", p.settings.Explain(err))
+	}
+	_, err := fmt.Fprintln(stdout, "the configuration is valid")
+	return err
 }
 
 // run serves until ctx ends or the broker fails.
@@ -83,7 +98,12 @@ func (p *servePlan) run(ctx context.Context, stdin io.Reader, stderr io.Writer) 
 		defer os.RemoveAll(dir)
 		p.options.DataDir = dir
 	}
-	p.options.Logger = slog.New(newLogHandler(stderr, p.level))
+	logger := slog.New(newLogHandler(stderr, p.level))
+	p.options.Logger = logger
+	if !isTerminal(stderr) {
+		signal.Ignore(syscall.SIGHUP) // there is nothing to reload; at a terminal that closes, serve ends with it
+	}
+	limitMemory(logger, os.DirFS("/"))
 	b, err := broker.New(p.options)
 	if err != nil {
 		return usage.Errorf("serve: %v", p.settings.Explain(err))
@@ -99,6 +119,7 @@ func (p *servePlan) run(ctx context.Context, stdin io.Reader, stderr io.Writer) 
 		return errors.Join(err, b.Close())
 	}
 	p.banner(stderr, b, found, time.Since(begin))
+	p.notify(logger, stateReady)
 	if p.exitWithParent {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithCancel(ctx)
@@ -107,11 +128,18 @@ func (p *servePlan) run(ctx context.Context, stdin io.Reader, stderr io.Writer) 
 			_, _ = io.Copy(io.Discard, stdin)
 		}()
 	}
-	return p.serveUntil(ctx, b)
+	return p.serveUntil(ctx, b, logger)
+}
+
+// notify tells the service manager, if there is one. That it cannot be told is no reason to stop.
+func (p *servePlan) notify(logger *slog.Logger, state string) {
+	if err := notify(os.Getenv("NOTIFY_SOCKET"), state); err != nil {
+		logger.Warn("service manager not notified", "err", err)
+	}
 }
 
 // serveUntil waits for the end of ctx, and shuts down, or for the broker to fail.
-func (p *servePlan) serveUntil(ctx context.Context, b *broker.Broker) error {
+func (p *servePlan) serveUntil(ctx context.Context, b *broker.Broker, logger *slog.Logger) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- b.Wait() }()
 	select {
@@ -122,6 +150,7 @@ func (p *servePlan) serveUntil(ctx context.Context, b *broker.Broker) error {
 		return fmt.Errorf("the broker failed: %w", err)
 	case <-ctx.Done():
 	}
+	p.notify(logger, stateStopping)
 	drain, cancel := context.WithTimeout(context.Background(), p.shutdownTimeout)
 	defer cancel()
 	err := b.Shutdown(drain)
@@ -153,7 +182,7 @@ func (p *servePlan) banner(stderr io.Writer, b *broker.Broker, found broker.Reco
 	var text strings.Builder // written at once, so that no log line comes between
 	line := func(name, value string) { fmt.Fprintf(&text, "  %-10s %s\n", name, value) }
 	fmt.Fprintf(&text, "millrace %s is ready after %v\n", thisRelease().Release, took.Round(time.Millisecond))
-	line(bannerKafka, b.Addr().String())
+	line(bannerKafka, listeningText(b))
 	if address := b.HTTPAddr(); address != nil {
 		line("http", fmt.Sprintf("http://%s (/metrics /healthz /readyz)", address))
 	}
@@ -172,6 +201,19 @@ func (p *servePlan) banner(stderr io.Writer, b *broker.Broker, found broker.Reco
 		line("damaged", plural(found.Offline, "partition")+" offline, the log says why")
 	}
 	_, _ = io.WriteString(stderr, text.String())
+}
+
+// listeningText is the address of the only listener, or the addresses of all with their names.
+func listeningText(b *broker.Broker) string {
+	listeners := b.Listeners()
+	if len(listeners) == 1 {
+		return listeners[0].Address
+	}
+	var texts []string
+	for _, l := range listeners {
+		texts = append(texts, l.Name+" "+l.Address)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func recoveredText(found broker.Recovered) string {

@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	defaultListen = "127.0.0.1:9092"
-	defaultHTTP   = "127.0.0.1:9644"
-	noHTTP        = "none"
+	defaultHTTP = "127.0.0.1:9644"
+	noHTTP      = "none"
 )
 
 // flagVariables are the environment variables that stand for a flag of serve.
@@ -68,6 +67,10 @@ func (f *serveFlags) plan(changed func(string) bool, environ []string) (*servePl
 	}
 	f.addresses(plan, changed)
 	plan.options.Config = plan.settings.Values()
+	plan.options.ConfigSources = plan.settings.Sources()
+	if plan.options.Listen != "" {
+		plan.options.ConfigSources[listenersKey] = "--listen or MILLRACE_LISTEN"
+	}
 	return plan, nil
 }
 
@@ -105,7 +108,7 @@ func (f *serveFlags) fromEnvironment(changed func(string) bool, environ []string
 // gather reads the settings in the order of their precedence.
 func (f *serveFlags) gather(s *settings.Settings, environ []string) error {
 	if f.file != "" {
-		if err := s.File(f.file); err != nil {
+		if err := s.ReadFile(f.file); err != nil {
 			return usage.Errorf("serve: -c: %v", err)
 		}
 	}
@@ -113,13 +116,13 @@ func (f *serveFlags) gather(s *settings.Settings, environ []string) error {
 	for name := range flagVariables {
 		flagNames = append(flagNames, name)
 	}
-	s.Environment(environ, flagNames...)
+	s.ReadEnvironment(environ, flagNames...)
 	for _, pair := range f.pairs {
 		key, value, err := settings.ParsePair("serve: -X", pair)
 		if err != nil {
 			return err
 		}
-		s.Set(key, value, "-X "+pair)
+		s.Set(key, value, settings.Source{Kind: settings.Flag, Text: "-X " + pair})
 	}
 	return nil
 }
@@ -195,15 +198,4 @@ func defaultDataDir() (string, error) {
 		return "", err
 	}
 	return filepath.Join(home, ".local", "share", "millrace"), nil
-}
-
-// addresses decides where to listen: the flag or its variable wins over the setting listeners.
-func (f *serveFlags) addresses(plan *servePlan, changed func(string) bool) {
-	if _, ok := plan.settings.Get("listeners"); !ok || changed("listen") {
-		plan.settings.Delete("listeners")
-		plan.options.Listen = f.listen
-	}
-	if f.http != noHTTP {
-		plan.options.HTTP = f.http
-	}
 }

@@ -282,3 +282,39 @@ func repeatedly(p *process, s syscall.Signal) int {
 	})
 	return p.exit()
 }
+
+func serveCheck(t *testing.T, environ map[string]string, args ...string) result {
+	t.Helper()
+	for name, value := range environ {
+		t.Setenv(name, value)
+	}
+	return cli(t, "", append([]string{"serve", "--check"}, args...)...)
+}
+
+func TestCheckValidatesAndTouchesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	if r := serveCheck(t, nil, "--data-dir", dir); r.code != 0 || r.stdout != "the configuration is valid\n" || r.stderr != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", r.code, r.stdout, r.stderr)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s: %v, want that it does not exist", dir, err)
+	}
+	file := filepath.Join(t.TempDir(), "server.properties")
+	for text, want := range map[string]string{
+		"a\n":                             `unknown setting "a" (from ` + file + " line 1)",
+		"# c\nnum.partitons=3\n":          `unknown setting "num.partitons"; did you mean "num.partitions"? (from ` + file + " line 2)",
+		"log.retention.ms=7d\n":           `write it without a unit, 604800000 (from ` + file + " line 1)",
+		"listeners=A://:1,B://:1\n":       "listeners: A and B both listen on port 1; give each its own port (from " + file + " line 1)",
+		"advertised.listeners=A://:1\n":   "hosts that clients can connect to (from " + file + " line 1)",
+		"listeners=SSL://:9092\n":         "listeners: SSL has the security protocol SSL, which is not supported yet",
+		"sasl.enabled.mechanisms=PLAIN\n": "sasl.enabled.mechanisms: not supported yet",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := serveCheck(t, nil, "-c", file, "--data-dir", dir)
+		if r.code != 2 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 || !strings.Contains(r.stderr, want) {
+			t.Errorf("%q: exit code %d, stdout %q, stderr %q, want %q", text, r.code, r.stdout, r.stderr, want)
+		}
+	}
+}

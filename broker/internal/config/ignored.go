@@ -15,7 +15,6 @@ var ignoredNames = []string{
 	"broker.id.generation.enable",
 	"broker.rack",
 	"broker.session.timeout.ms",
-	"confluent.support.metrics.enable",
 	"connections.max.reauth.ms",
 	"control.plane.listener.name",
 	"controlled.shutdown.enable",
@@ -89,7 +88,7 @@ var ignoredNames = []string{
 
 // ignoredPrefixes are families of Kafka's settings without a use here.
 var ignoredPrefixes = []string{
-	"alter.log.dirs.replication.", "auto.include.jmx.", "client.quota.", "controller.", "delegation.token.",
+	"alter.log.dirs.replication.", "auto.include.jmx.", "client.quota.", "confluent.", "controller.", "delegation.token.",
 	"group.consumer.", "group.coordinator.", "group.share.", "group.streams.", "kafka.metrics.",
 	"leader.replication.", "follower.replication.", "metadata.", "metric.", "metrics.", "password.encoder.",
 	"quota.", "remote.", "replica.", "replication.quota.", "share.", "telemetry.", "zookeeper.",

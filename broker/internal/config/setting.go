@@ -54,7 +54,7 @@ const (
 func (s *Setting) parse(text string) (any, error) {
 	value, ok := s.Kind.parse(strings.TrimSpace(text))
 	if !ok {
-		return nil, fmt.Errorf("%s: %q is not %s", s.Name, text, s.Expectation())
+		return nil, fmt.Errorf("%s: %q is not %s%s", s.Name, text, s.Expectation(), s.withoutUnit(text))
 	}
 	if s.allowed.holds != nil && !s.allowed.holds(value) {
 		return nil, fmt.Errorf("%s: %q is not %s", s.Name, text, s.Expectation())

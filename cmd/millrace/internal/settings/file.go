@@ -10,14 +10,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// File stores the settings of the file name: YAML if its name ends in .yaml or .yml, else Java
+// ReadFile stores the settings of the file name: YAML if its name ends in .yaml or .yml, else Java
 // properties, as Kafka's server.properties.
-func (s *Settings) File(name string) error {
+func (s *Settings) ReadFile(name string) error {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	set := func(line int, key, value string) { s.Set(key, value, name+" line "+strconv.Itoa(line)) }
+	set := func(line int, key, value string) {
+		s.Set(key, value, Source{File, name + " line " + strconv.Itoa(line)})
+	}
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".yaml", ".yml":
 		err = parseYAML(data, set)

@@ -14,13 +14,30 @@ import (
 // Settings are Kafka-named keys with their values and where each came from.
 type Settings struct {
 	values  map[string]string
-	sources map[string]string
+	sources map[string]Source
 }
 
-// Set stores a value; a later one wins. source is for error messages ("file a.yaml").
-func (s *Settings) Set(key, value, source string) {
+// Source is where a value came from.
+type Source struct {
+	Kind Kind
+	Text string // as people read it: "a.yaml line 3", "environment variable KAFKA_LISTENERS", "-X a=b"
+}
+
+// Kind is a kind of source. A greater one wins.
+type Kind int8
+
+// The kinds of source. Unset is that of a key without a value.
+const (
+	Unset Kind = iota
+	File
+	Environment
+	Flag
+)
+
+// Set stores a value; a later one wins.
+func (s *Settings) Set(key, value string, source Source) {
 	if s.values == nil {
-		s.values, s.sources = map[string]string{}, map[string]string{}
+		s.values, s.sources = map[string]string{}, map[string]Source{}
 	}
 	s.values[key], s.sources[key] = value, source
 }
@@ -29,6 +46,21 @@ func (s *Settings) Set(key, value, source string) {
 func (s *Settings) Get(key string) (string, bool) {
 	value, ok := s.values[key]
 	return value, ok
+}
+
+// Value returns the value of key, "" if it is not set.
+func (s *Settings) Value(key string) string { return s.values[key] }
+
+// Source returns where key was set.
+func (s *Settings) Source(key string) Source { return s.sources[key] }
+
+// Sources returns where everything was set, in words.
+func (s *Settings) Sources() map[string]string {
+	texts := make(map[string]string, len(s.sources))
+	for key, source := range s.sources {
+		texts[key] = source.Text
+	}
+	return texts
 }
 
 // Delete forgets key.
@@ -48,7 +80,7 @@ func (s *Settings) Explain(err error) error {
 	keys := slices.SortedFunc(maps.Keys(s.sources), func(a, b string) int { return len(b) - len(a) })
 	for _, key := range keys {
 		if mentions(err.Error(), key) {
-			return fmt.Errorf("%w (from %s)", err, s.sources[key])
+			return fmt.Errorf("%w (from %s)", err, s.sources[key].Text)
 		}
 	}
 	return err

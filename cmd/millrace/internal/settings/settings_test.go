@@ -16,7 +16,7 @@ func loaded(t *testing.T, name, text string) (map[string]string, error) {
 		t.Fatal(err)
 	}
 	var s Settings
-	err := s.File(path)
+	err := s.ReadFile(path)
 	return s.Values(), err
 }
 
@@ -58,15 +58,17 @@ func TestBrokenFilesNameTheLine(t *testing.T) {
 		}
 	}
 	var s Settings
-	if err := s.File(filepath.Join(t.TempDir(), "absent.yaml")); !errors.Is(err, os.ErrNotExist) {
+	if err := s.ReadFile(filepath.Join(t.TempDir(), "absent.yaml")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want not exist", err)
 	}
 }
 
 func TestEnvironmentFollowsTheImageScheme(t *testing.T) {
 	var s Settings
-	s.Environment([]string{
+	s.ReadEnvironment([]string{
 		"PATH=/bin", "KAFKA_HEAP_OPTS=-Xmx1g", "MILLRACE_BROKERS=x:1", "MILLRACE_DATA_DIR=/d", "MILLRACE_=x", "MILLRACE_TEST_LOG=1", "MILLRACE_LONG=1", "KAFKA_NUM_PARTITIONS=",
+		"KAFKA_SERVICE_HOST=10.0.0.1", "KAFKA_PORT=tcp://10.0.0.1:9092", "KAFKA_SERVICE_PORT=9092", "KAFKA_SERVICE_PORT_HTTP=9644",
+		"MILLRACE_PORT_9092_TCP=tcp://10.0.0.1:9092", "MILLRACE_PORT_9092_TCP_ADDR=10.0.0.1", "MILLRACE_HEADLESS_SERVICE_HOST=10.0.0.1",
 		"MILLRACE_LOG_SEGMENT_BYTES=2", "KAFKA_LOG_SEGMENT_BYTES=1", "KAFKA_A__B=c=d", "KAFKA_A___B=e", "KAFKA_LISTENERS=PLAINTEXT://:9092",
 	}, "MILLRACE_DATA_DIR")
 	want := map[string]string{"log.segment.bytes": "2", "a_b": "c=d", "a-b": "e", "listeners": "PLAINTEXT://:9092"}
@@ -77,8 +79,8 @@ func TestEnvironmentFollowsTheImageScheme(t *testing.T) {
 
 func TestExplainTellsWhereAKeyWasSet(t *testing.T) {
 	var s Settings
-	s.Set("log.segment", "1", "file a")
-	s.Set("log.segment.bytes", "x", "flag -X")
+	s.Set("log.segment", "1", Source{File, "file a"})
+	s.Set("log.segment.bytes", "x", Source{Flag, "flag -X"})
 	got := s.Explain(errors.New(`unknown setting "log.segment.bytes"`)).Error()
 	if want := `unknown setting "log.segment.bytes" (from flag -X)`; got != want {
 		t.Errorf("got %q, want %q", got, want)
