@@ -10,10 +10,14 @@ import (
 )
 
 func newGroupCommand(c *connection) *cobra.Command {
-	return newParentCommand("group", "List, describe and delete consumer groups",
+	return newParentCommand("group", "List, describe, move and delete consumer groups",
 		newGroupListCommand(c),
 		newGroupDescribeCommand(c),
 		newGroupDeleteCommand(c),
+		newGroupDeleteOffsetsCommand(c),
+		newGroupSeekCommand(c),
+		newGroupExportCommand(c),
+		newGroupImportCommand(c),
 	)
 }
 

@@ -40,9 +40,12 @@ type Options struct {
 
 var formats = []string{"text", "json", "yaml"}
 
-// AddFlags registers --format and --no-headers.
-func (o *Options) AddFlags(flags *pflag.FlagSet) {
-	o.format = "text"
+// AddFlags registers --format, which is text by default, and --no-headers.
+func (o *Options) AddFlags(flags *pflag.FlagSet) { o.AddFlagsWith(flags, "text") }
+
+// AddFlagsWith is AddFlags with another default of --format.
+func (o *Options) AddFlagsWith(flags *pflag.FlagSet, format string) {
+	o.format = format
 	flags.Var((*formatValue)(&o.format), "format", "output format: text, json or yaml")
 	flags.BoolVar(&o.NoHeaders, "no-headers", false, "leave out the header lines of text output")
 }
