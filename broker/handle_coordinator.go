@@ -10,7 +10,10 @@ import (
 // FindCoordinator 0-5 (KIP-699 several keys, KIP-890). Every group is coordinated by this broker.
 
 // Values of FindCoordinator's coordinator type.
-const coordinatorTypeGroup int8 = 0
+const (
+	coordinatorTypeGroup       int8 = 0
+	coordinatorTypeTransaction int8 = 1
+)
 
 // findCoordinator names the broker that coordinates a group.
 func (b *Broker) findCoordinator(c *call, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
@@ -47,7 +50,11 @@ func (b *Broker) coordinatorOf(c *call, kind int8, key string) kmsg.FindCoordina
 
 // checkCoordinator makes sure that there is a coordinator of that kind.
 func (b *Broker) checkCoordinator(c *call, kind int8) error {
-	if kind != coordinatorTypeGroup {
+	switch kind {
+	case coordinatorTypeGroup:
+	case coordinatorTypeTransaction:
+		return errNoTransactions
+	default:
 		return fmt.Errorf("%w: coordinator type %d is not served", kerr.InvalidRequest, kind)
 	}
 	if _, err := b.groups.ensure(c.ctx); err != nil {

@@ -172,10 +172,12 @@ func TestFindCoordinatorInEveryVersion(t *testing.T) {
 			t.Errorf("v%d: %+v", version, found)
 		}
 	}
-	r := kmsg.NewPtrFindCoordinatorRequest()
-	r.Version, r.CoordinatorKey, r.CoordinatorType = 1, "x", 7
-	if found := c.ask(r).(*kmsg.FindCoordinatorResponse); found.ErrorCode != kerr.InvalidRequest.Code {
-		t.Errorf("coordinator of type 7: %+v", found)
+	for kind, want := range map[int8]*kerr.Error{coordinatorTypeTransaction: kerr.TransactionalIDAuthorizationFailed, 7: kerr.InvalidRequest} {
+		r := kmsg.NewPtrFindCoordinatorRequest()
+		r.Version, r.CoordinatorKey, r.CoordinatorType = 1, "x", kind
+		if found := c.ask(r).(*kmsg.FindCoordinatorResponse); found.ErrorCode != want.Code {
+			t.Errorf("coordinator of type %d: %+v, want %v", kind, found, want)
+		}
 	}
 	if topic := b.controller.image().Topic("__consumer_offsets"); topic == nil || !topic.Internal || topic.Partitions != 2 || topic.Configs["cleanup.policy"] != "compact" {
 		t.Errorf("the topic that FindCoordinator has created: %+v", topic)
