@@ -9,5 +9,6 @@ func newClusterCommand(c *connection) *cobra.Command {
 		newClusterAPIVersionsCommand(c),
 		newClusterFeaturesCommand(c),
 		newClusterLogDirsCommand(c),
+		newClusterHealthCommand(c),
 	)
 }

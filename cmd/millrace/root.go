@@ -66,6 +66,7 @@ func newRootCommand() *cobra.Command {
 		newClusterCommand(c),
 		newLogCommand(),
 		newDemoCommand(),
+		newGenerateCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
 	)
