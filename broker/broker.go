@@ -31,6 +31,7 @@ type Broker struct {
 	groups     *groupCoordinator
 
 	maintainer *maintainer
+	disk       *diskWatch
 
 	fetchSessions *fetchsession.Cache
 	producerIDs   producerIDs
@@ -143,6 +144,7 @@ func (b *Broker) start(ctx context.Context) error {
 	b.controller = newController(b)
 	b.groups = newGroupCoordinator(b)
 	b.maintainer = newMaintainer(b)
+	b.disk = newDiskWatch(b)
 	b.fetchSessions = fetchsession.NewCache(int(b.config.MaxIncrementalFetchSessionCacheSlots), fetchSessionPartitionsMax, fetchSessionEvictMinMs)
 	if err := b.controller.open(ctx, b.directory.clusterID); err != nil {
 		return err
@@ -151,6 +153,7 @@ func (b *Broker) start(ctx context.Context) error {
 		return err
 	}
 	b.maintainer.start()
+	b.disk.start()
 	b.server.start()
 	return nil
 }
@@ -225,6 +228,9 @@ func (b *Broker) stopAll(ctx context.Context) error {
 	var errs []error
 	if b.server != nil {
 		b.server.drain(ctx)
+	}
+	if b.disk != nil {
+		b.disk.stop()
 	}
 	if b.maintainer != nil {
 		b.maintainer.stop()

@@ -82,6 +82,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.topics(s)
 	c.partitions(s)
 	c.groups(s)
+	c.disk(s)
 }
 
 // scrape is one reading of all figures.

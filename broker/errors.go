@@ -21,6 +21,7 @@ var kafkaErrors = []struct {
 }{
 	{partition.ErrOffline, kerr.KafkaStorageError},
 	{partition.ErrFailed, kerr.KafkaStorageError},
+	{errDiskFull, kerr.KafkaStorageError},
 	{log.ErrFull, kerr.KafkaStorageError},
 	{log.ErrFailed, kerr.KafkaStorageError},
 

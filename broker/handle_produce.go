@@ -103,6 +103,9 @@ func (b *Broker) produceBatch(c *call, topic *kmsg.ProduceRequestTopic, i int, a
 	if err != nil {
 		return err
 	}
+	if err := b.disk.admit(len(batch)); err != nil {
+		return err
+	}
 	appended, err := p.Append(batch, c.now.UnixMilli(), partition.Client)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -85,7 +86,7 @@ func (h *httpServer) readyz(w http.ResponseWriter, _ *http.Request) {
 	answer := health{Status: "ready", Checks: map[string]string{}}
 	status := http.StatusOK
 	for _, c := range checks {
-		answer.Checks[c.name] = "ok"
+		answer.Checks[c.name] = cmp.Or(c.note, "ok")
 		if c.err != nil {
 			answer.Checks[c.name] = c.err.Error()
 			answer.Status, status = "not ready", http.StatusServiceUnavailable
@@ -109,7 +110,8 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 // check is one condition for being ready.
 type check struct {
 	name string
-	err  error // nil: it holds
+	err  error  // nil: it holds
+	note string // what to say of one that holds, "": ok
 }
 
 // probeName is the file that is written and removed to see whether the data directory can be written to.
@@ -120,7 +122,7 @@ func (h *httpServer) readiness() []check {
 	if s := h.broker.currentState(); s != running {
 		return []check{{name: "broker", err: fmt.Errorf("broker is %s", s)}}
 	}
-	return []check{{name: "broker"}, {name: "disk", err: h.probeDisk()}}
+	return []check{{name: "broker"}, {name: "disk", err: h.probeDisk(), note: h.broker.disk.note()}}
 }
 
 func (h *httpServer) probeDisk() error {

@@ -67,7 +67,7 @@ func TestFullDiskRefusesAndHeals(t *testing.T) {
 
 func fillDisk(t *testing.T, settings []string) {
 	dir, within := smallDisk(t, "12m")
-	s := newServer(t, settings...)
+	s := newServer(t, append(settings, "-X", "millrace.disk.full.bytes=0")...) // to the last byte
 	s.dataDir, s.within = dir, within
 	s.start()
 	l := &load{t: t, s: s}
@@ -173,7 +173,7 @@ func (s *server) deleteTopic(topic string) {
 // TestRetentionMakesRoomOnAFullDisk: segments beyond the retention are deleted by themselves, and produce goes on.
 func TestRetentionMakesRoomOnAFullDisk(t *testing.T) {
 	dir, within := smallDisk(t, "16m")
-	s := newServer(t, "-X", "log.segment.bytes=1048576", "-X", "log.retention.check.interval.ms=100")
+	s := newServer(t, "-X", "log.segment.bytes=1048576", "-X", "log.retention.check.interval.ms=100", "-X", "millrace.disk.full.bytes=0")
 	s.dataDir, s.within = dir, within
 	s.start()
 	s.createTopic("t", 1)
@@ -199,3 +199,46 @@ func TestRetentionMakesRoomOnAFullDisk(t *testing.T) {
 		t.Errorf("the disk was not in a namespace of its own: %v %v", dirs, err)
 	}
 }
+
+// TestNearlyFullDiskKeepsItsReserve: records are refused while there is room for everything else, and the broker takes
+// them again by itself once somebody has made room.
+func TestNearlyFullDiskKeepsItsReserve(t *testing.T) {
+	dir, within := smallDisk(t, "16m")
+	s := newServer(t, "-X", "log.segment.bytes=1048576", "-X", "offsets.topic.num.partitions=2",
+		"-X", "millrace.disk.full.percent=25", "-X", "millrace.disk.low.percent=50")
+	s.dataDir, s.within = dir, within
+	s.start()
+	l := &load{t: t, s: s}
+	for _, topic := range []string{"kept", "ballast"} {
+		s.createTopic(topic, 1)
+	}
+	if _, err := l.fill("kept", 10, filling); err != nil {
+		t.Fatal(err)
+	}
+	ballast, refused := l.fill("ballast", 1<<30, filling)
+	t.Logf("%d records of ballast, then %v", ballast, refused)
+	if !errors.Is(refused, kerr.KafkaStorageError) || ballast*filling > 13<<20 {
+		t.Fatalf("after %d records: %v", ballast, refused)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	admin := kadm.NewClient(s.client())
+	offsets := kadm.Offsets{}
+	offsets.AddOffset("ballast", 0, 1, -1)
+	if _, err := admin.CommitOffsets(ctx, "g", offsets); err != nil {
+		t.Errorf("commit: %v", err)
+	}
+	if got := len(s.readAll("ballast")); got != ballast {
+		t.Errorf("%d of %d records can be read", got, ballast)
+	}
+	s.kill()
+	s.start()
+	if _, err := l.fill("kept", 1, filling); !errors.Is(err, kerr.KafkaStorageError) {
+		t.Errorf("after a restart: %v", err)
+	}
+	s.deleteTopic("ballast")
+	eventually(t, "there is room again", func() bool { return !fails(l.fill("kept", 1, filling)) })
+	l.expectStored("kept")
+}
+
+func fails(_ int, err error) bool { return err != nil }

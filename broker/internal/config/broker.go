@@ -42,6 +42,11 @@ type Broker struct {
 
 	MetadataLogMaxRecordBytesBetweenSnapshots int64
 
+	MillraceDiskFullBytes   int64
+	MillraceDiskFullPercent float64
+	MillraceDiskLowBytes    int64
+	MillraceDiskLowPercent  float64
+
 	// Ignored names the given settings that Kafka knows and millrace has no use for, sorted.
 	Ignored []string
 
