@@ -92,7 +92,7 @@ func New(options Options) (*Broker, error) {
 		logger:  options.Logger,
 		limits:  limits,
 		apis:    table,
-		metrics: newMetrics(table),
+		metrics: newMetrics(table, int(settings.MillraceMetricsMaxTopics)),
 		started: make(chan struct{}),
 		done:    make(chan struct{}),
 	}, nil
@@ -146,9 +146,11 @@ func (b *Broker) start(ctx context.Context) error {
 	b.maintainer = newMaintainer(b)
 	b.disk = newDiskWatch(b)
 	b.fetchSessions = fetchsession.NewCache(int(b.config.MaxIncrementalFetchSessionCacheSlots), fetchSessionPartitionsMax, fetchSessionEvictMinMs)
+	begin := time.Now()
 	if err := b.controller.open(ctx, b.directory.clusterID); err != nil {
 		return err
 	}
+	b.metrics.recovery.Store(int64(time.Since(begin)))
 	if err := b.groups.open(ctx); err != nil {
 		return err
 	}

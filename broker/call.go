@@ -22,6 +22,8 @@ type call struct {
 	listener      string // name of the listener that the connection came in by
 	now           time.Time
 	memory        *reservation // what is reserved for the request; nil: nothing
+	underWay      *underWay    // nil: nobody asks
+	parkedAt      time.Time    // when it began to wait; zero: it did not
 }
 
 // park gives the request's memory back before its handler waits for something that only other requests, or a long
@@ -30,6 +32,10 @@ func (c *call) park() {
 	if c.memory != nil {
 		c.memory.release()
 	}
+	if c.underWay != nil {
+		c.underWay.park()
+	}
+	c.parkedAt = time.Now()
 }
 
 // reply is what a handler hands to the connection's writer. At most one field is set; none means that the client

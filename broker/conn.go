@@ -60,6 +60,7 @@ type conn struct {
 	known    bool        // a valid request has come
 	answers  answerWriter
 	queue    queue
+	underWay underWay
 }
 
 func newConn(s *server, nc net.Conn, host, listener string) *conn {
@@ -125,6 +126,8 @@ func (c *conn) request() error {
 		return fmt.Errorf("%w: key %d version %d", errUnknownAPI, p.key, p.version)
 	}
 	f, err := c.frame(p)
+	c.underWay.begin(p.key)
+	defer c.underWay.end()
 	defer func() { c.memory.release() }()
 	if err != nil {
 		return err
@@ -133,7 +136,7 @@ func (c *conn) request() error {
 	started := time.Now()
 	if p.version < a.min || p.version > a.max {
 		c.known = true
-		return c.respond(slot{api: a, started: started, correlationID: p.correlationID,
+		return c.respond(slot{api: a, started: started, requestBytes: p.size, correlationID: p.correlationID,
 			reply: reply{response: unsupportedApiVersions(a)}})
 	}
 	req, decoded, err := c.decode(a, p, f.bytes, min(decodedAllowance(p), c.memory.budget.limit))
@@ -160,14 +163,21 @@ func (c *conn) handle(a *api, p prologue, req kmsg.Request, started time.Time) e
 			return err
 		}
 	}
-	r, err := c.serveAPI(a, &call{
+	queued := time.Since(started)
+	call := &call{
 		ctx: c.calls, key: p.key, version: p.version, correlationID: p.correlationID,
-		clientID: c.clientID, clientHost: c.host, listener: c.listener, now: started, memory: &c.memory,
-	}, req)
+		clientID: c.clientID, clientHost: c.host, listener: c.listener, now: started, memory: &c.memory, underWay: &c.underWay,
+	}
+	r, err := c.serveAPI(a, call, req)
 	if err != nil {
 		return fmt.Errorf("%s version %d: %w", a.name, p.version, err)
 	}
-	return c.respond(slot{api: a, started: started, version: p.version, correlationID: p.correlationID, reply: r})
+	s := slot{api: a, started: started, queued: queued, handled: time.Now(), requestBytes: p.size, version: p.version,
+		correlationID: p.correlationID, reply: r}
+	if !call.parkedAt.IsZero() {
+		s.parked = s.handled.Sub(call.parkedAt)
+	}
+	return c.respond(s)
 }
 
 // serveAPI keeps a handler's panic from anything but its own connection.
@@ -183,7 +193,7 @@ func (c *conn) serveAPI(a *api, call *call, req kmsg.Request) (r reply, err erro
 // respond sends the answer, or queues it behind those that are not ready.
 func (c *conn) respond(s slot) error {
 	if r := &s.reply; r.later != nil && r.ready != nil && c.queue.empty() && r.ready() {
-		if err := c.queue.resolve(r); err != nil {
+		if err := c.queue.resolve(&s); err != nil {
 			return err
 		}
 	}

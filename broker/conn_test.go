@@ -552,7 +552,7 @@ func TestConnectionLimits(t *testing.T) {
 				t.Errorf("%d refused connections were counted", counted)
 			}
 			_ = first.conn.Close()
-			waitUntil(t, func() bool { return b.server.connections() == 1 })
+			waitUntil(t, func() bool { return b.server.connections()[plaintextListener] == 1 })
 			dial(t, b).expectServed()
 		})
 	}

@@ -89,8 +89,8 @@ func TestFailedSyncTakesItsGroupsAndNoOthers(t *testing.T) {
 	if got := c.list(4, nil, nil); len(got) != 1 || got[0] != there {
 		t.Errorf("listed %q", got)
 	}
-	if _, err := b.groups.lags(t.Context()); err != nil {
-		t.Errorf("lags: %v", err)
+	if _, err := b.groups.summaries(t.Context()); err != nil {
+		t.Errorf("summaries: %v", err)
 	}
 }
 

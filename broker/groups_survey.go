@@ -47,43 +47,17 @@ func (g *groupCoordinator) list(ctx context.Context, phases []string) ([]group.L
 	return list, err
 }
 
-// groupLag says how far a group is behind in one partition.
-type groupLag struct {
-	group         string
-	topic         string
-	partition     int32
-	committed     int64
-	highWatermark int64
-}
-
-// offsets is how many offsets lie between what was committed and the high watermark.
-func (l groupLag) offsets() int64 { return max(l.highWatermark-l.committed, 0) }
-
-// lags returns how far all groups are behind, by group, topic and partition. Partitions that are not open are left
-// out.
-func (g *groupCoordinator) lags(ctx context.Context) ([]groupLag, error) {
-	lags, err := survey(ctx, g, func(s *group.State) []groupLag {
-		var lags []groupLag
-		for _, listed := range s.List(nil) {
-			for _, p := range s.Committed(listed.Group) {
-				o, _ := s.Offset(listed.Group, p)
-				lags = append(lags, groupLag{group: listed.Group, topic: p.Topic, partition: p.Partition, committed: o.Offset})
-			}
-		}
-		return lags
-	})
+// summaries returns all groups and what they have committed, both sorted.
+func (g *groupCoordinator) summaries(ctx context.Context) ([]group.Summary, error) {
+	summaries, err := survey(ctx, g, (*group.State).Summaries)
 	if err != nil {
 		return nil, err
 	}
-	open := lags[:0]
-	for _, l := range lags {
-		if p := g.partitions.lookup(l.topic, l.partition); p != nil {
-			l.highWatermark = p.Offsets().HighWatermark
-			open = append(open, l)
-		}
+	slices.SortFunc(summaries, func(a, b group.Summary) int { return cmp.Compare(a.Group, b.Group) })
+	for i := range summaries {
+		slices.SortFunc(summaries[i].Offsets, func(a, b group.CommittedOffset) int {
+			return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+		})
 	}
-	slices.SortFunc(open, func(a, b groupLag) int {
-		return cmp.Or(cmp.Compare(a.group, b.group), cmp.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
-	})
-	return open, nil
+	return summaries, nil
 }

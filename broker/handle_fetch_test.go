@@ -302,7 +302,7 @@ func TestLongPollOfAClientThatLeftEnds(t *testing.T) {
 		consumer.send(fetchRequest("t", 0, math.MaxInt32))
 		_ = consumer.conn.Close()
 		time.Sleep(fetchWaitMax + time.Second)
-		if n := b.server.connections(); n != 0 {
+		if n := b.server.connections()[plaintextListener]; n != 0 {
 			t.Errorf("%d connections are held", n)
 		}
 	})

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/broker/internal/group"
 	"github.com/millrace/millrace/broker/internal/metadata"
 	"github.com/millrace/millrace/internal/disk"
 )
@@ -192,9 +193,10 @@ func TestTopicTakesItsOffsetsAlong(t *testing.T) {
 			t.Fatal("commit")
 		}
 	}
-	lags, err := b.groups.lags(context.Background())
-	if err != nil || len(lags) != 6 || lags[1] != (groupLag{"g", "u", 0, 6, 0}) {
-		t.Errorf("lags %+v, %v", lags, err)
+	summaries, err := b.groups.summaries(context.Background())
+	if err != nil || len(summaries) != 3 || summaries[1].Group != "h" || len(summaries[1].Offsets) != 2 ||
+		summaries[1].Offsets[1] != (group.CommittedOffset{TopicPartition: group.TopicPartition{Topic: "u"}, Offset: 6}) {
+		t.Errorf("summaries %+v, %v", summaries, err)
 	}
 	del := kmsg.NewPtrDeleteTopicsRequest()
 	del.Version, del.TopicNames, del.TimeoutMillis = 1, []string{"t"}, 1000

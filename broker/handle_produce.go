@@ -65,6 +65,7 @@ func (b *Broker) produce(c *call, req *kmsg.ProduceRequest) (reply, error) {
 			}
 			if err != nil {
 				refuse(answer, err)
+				b.metrics.batchRejected(answer.ErrorCode)
 				failure = err
 			}
 		}

@@ -18,6 +18,7 @@ type maintainer struct {
 	partitions *registry
 	everyMs    int64 // between two rounds (log.retention.check.interval.ms)
 	logger     *slog.Logger
+	metrics    *metrics
 	soon       chan struct{} // capacity 1: a round is wanted before its time
 	cancel     context.CancelFunc
 	done       sync.WaitGroup
@@ -32,7 +33,7 @@ const firstMaintenanceMs = 30_000
 
 func newMaintainer(b *Broker) *maintainer {
 	return &maintainer{partitions: b.partitions, everyMs: b.config.LogRetentionCheckIntervalMs, logger: b.logger,
-		soon: make(chan struct{}, 1)}
+		metrics: b.metrics, soon: make(chan struct{}, 1)}
 }
 
 // maintainSoon asks for a round before its time. It does not wait.
@@ -102,6 +103,7 @@ func (m *maintainer) maintain(ctx context.Context, nowMs int64) {
 			m.logger.Info("partition is maintained again", "topic", p.Topic(), "partition", p.Index())
 		}
 		if deletedBytes > 0 {
+			m.metrics.retained(p.Topic(), deletedBytes)
 			m.logger.Info("old segments deleted", "topic", p.Topic(), "partition", p.Index(), "bytes", deletedBytes,
 				"log_start", p.Offsets().LogStart)
 		}

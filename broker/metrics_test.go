@@ -12,19 +12,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // busyBroker returns a broker that has done a bit of everything, and a registry of its figures.
 func busyBroker(t *testing.T, granularity string) (*Broker, *prometheus.Registry) {
 	t.Helper()
-	b := startBroker(t, Options{Config: map[string]string{"millrace.metrics.granularity": granularity}}, nil)
+	b := startBroker(t, Options{Config: map[string]string{
+		"millrace.metrics.granularity": granularity, "group.initial.rebalance.delay.ms": "0",
+	}}, nil)
 	createTopic(t, b, "clicks", 2)
 	c := dial(t, b)
 	c.expectServed()
 	c.ask(produceRequest("clicks", -1, batchOf(t, "a", "b", "c")))
 	c.ask(fetchRequest("clicks", 0, 0))
 	c.ask(produceRequest("no-such-topic", -1, batchOf(t, "a")))
+	c.ask(joinRequest(3, "members", ""))
 	commit(t, c, "clicks", 1)
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(newCollector(b))
@@ -122,6 +126,7 @@ millrace_request_errors_total{api="Produce",error="UNKNOWN_TOPIC_OR_PARTITION"} 
 # TYPE millrace_requests_total counter
 millrace_requests_total{api="ApiVersions"} 1
 millrace_requests_total{api="Fetch"} 1
+millrace_requests_total{api="JoinGroup"} 1
 millrace_requests_total{api="OffsetCommit"} 1
 millrace_requests_total{api="Produce"} 2
 # HELP millrace_topic_log_bytes Size of a topic's logs.
@@ -148,13 +153,19 @@ func TestGranularityChoosesTheLabels(t *testing.T) {
 		if got := strings.Contains(text, `"clicks"`); got != want.topics {
 			t.Errorf("%s: topics are told apart: %v", granularity, got)
 		}
-		if got := strings.Contains(text, `"partition"`); got != want.partitions {
+		if got := hasLabel(families, "partition"); got != want.partitions {
 			t.Errorf("%s: partitions are told apart: %v", granularity, got)
 		}
 		if strings.Contains(text, "__consumer_offsets") {
 			t.Errorf("%s: internal topics are shown", granularity)
 		}
 	}
+}
+
+func hasLabel(families []*dto.MetricFamily, name string) bool {
+	return slices.ContainsFunc(families, func(f *dto.MetricFamily) bool {
+		return slices.ContainsFunc(f.Metric[0].Label, func(l *dto.LabelPair) bool { return l.GetName() == name })
+	})
 }
 
 func TestScrapeTellsWhichPartitionsMayLoseRecords(t *testing.T) {
@@ -201,11 +212,11 @@ func TestSeriesVanishWithTheirTopic(t *testing.T) {
 }
 
 func TestTopicsBeyondTheLimitShareASeries(t *testing.T) {
-	m := newMetrics(apiTable())
-	for i := range metricsTopicsMax + 10 {
+	m := newMetrics(apiTable(), 5)
+	for i := range 15 {
 		m.produced(uniqueName(i), 10, 1)
 	}
-	if n := len(m.topics.byName); n != metricsTopicsMax+1 {
+	if n := len(m.topics.byName); n != 6 {
 		t.Errorf("%d topics are counted apart", n)
 	}
 	if n := m.topic(otherTopics).producedRecords.Load(); n != 10 {
@@ -214,15 +225,19 @@ func TestTopicsBeyondTheLimitShareASeries(t *testing.T) {
 	if n := m.topic(uniqueName(0)).producedRecords.Load(); n != 1 {
 		t.Errorf("%d records of the first topic", n)
 	}
+	m.forget(func(topic string) bool { return topic != uniqueName(2) })
+	if label, _ := m.place(uniqueName(12)); label != uniqueName(12) {
+		t.Errorf("the place of a topic that has gone stays empty: the next one is %s", label)
+	}
 }
 
 func TestCountingAllocatesNothing(t *testing.T) {
 	table := apiTable()
-	m := newMetrics(table)
+	m := newMetrics(table, 10)
 	a, response := table.byKey(produceKey), producedAt(1)
 	m.produced("t", 1, 1)
 	if n := testing.AllocsPerRun(100, func() {
-		m.served(a, time.Millisecond, response)
+		m.served(a, times{total: time.Millisecond}, 100, 200, response)
 		m.produced("t", 100, 1)
 		m.fetched("t", 100, 1)
 		m.observeAppend(1, 1, time.Millisecond)

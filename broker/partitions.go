@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,6 +102,15 @@ func (r *registry) all() []*partition.Partition {
 			}
 		}
 	}
+	return all
+}
+
+// sorted returns the open partitions by topic and index.
+func (r *registry) sorted() []*partition.Partition {
+	all := r.all()
+	slices.SortFunc(all, func(a, b *partition.Partition) int {
+		return cmp.Or(cmp.Compare(a.Topic(), b.Topic()), cmp.Compare(a.Index(), b.Index()))
+	})
 	return all
 }
 

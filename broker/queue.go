@@ -14,6 +14,10 @@ const inFlightMax = 256
 type slot struct {
 	api           *api
 	started       time.Time
+	handled       time.Time     // when its handler returned
+	queued        time.Duration // before the handler began
+	parked        time.Duration // waiting for something to happen
+	requestBytes  int32
 	version       int16
 	correlationID int32
 	reply         reply
@@ -48,6 +52,13 @@ func (q *queue) empty() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.mu.inFlight == 0
+}
+
+// inFlightNow is how many answers are not written yet.
+func (q *queue) inFlightNow() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.mu.inFlight
 }
 
 // wait returns when all answers are written.
@@ -152,7 +163,7 @@ func (q *queue) writeBatch(batch []slot) error {
 			q.finish(added - finished)
 			finished = added
 		}
-		if err := q.resolve(r); err != nil {
+		if err := q.resolve(&batch[i]); err != nil {
 			return err
 		}
 		added++
@@ -169,7 +180,8 @@ func (q *queue) writeBatch(batch []slot) error {
 }
 
 // resolve waits for an answer that comes later, and keeps its panic from other connections.
-func (q *queue) resolve(r *reply) (err error) {
+func (q *queue) resolve(s *slot) (err error) {
+	r := &s.reply
 	if r.later == nil {
 		return nil
 	}
@@ -179,6 +191,7 @@ func (q *queue) resolve(r *reply) (err error) {
 		}
 	}()
 	r.response, r.later = r.later(q.conn.ctx), nil
+	s.parked += time.Since(s.handled)
 	return q.conn.ctx.Err()
 }
 

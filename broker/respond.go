@@ -48,23 +48,26 @@ func (w *answerWriter) init(conn net.Conn, sent *atomic.Uint64) {
 // add encodes the answer of s and may send it. It consumes the reply: its ranges are released, error or not.
 func (w *answerWriter) add(s slot, m *metrics) error {
 	defer s.reply.release()
+	size := 0
 	switch {
 	case s.reply.response != nil:
-		w.encode(s)
+		size = w.encode(s)
 	case s.reply.body != nil:
-		if err := w.sendBody(s); err != nil {
+		var err error
+		if size, err = w.sendBody(s); err != nil {
 			return err
 		}
 	}
-	m.served(s.api, time.Since(s.started), s.reply.response)
+	took := times{total: time.Since(s.started), queue: s.queued, purgatory: s.parked}
+	m.served(s.api, took, int64(s.requestBytes), int64(size), s.reply.response)
 	if len(w.out) >= gatherMax {
 		return w.flush()
 	}
 	return nil
 }
 
-// encode appends a whole answer.
-func (w *answerWriter) encode(s slot) {
+// encode appends a whole answer and returns its size.
+func (w *answerWriter) encode(s slot) (size int) {
 	response := s.reply.response
 	if s.api.key != apiVersionsKey {
 		response.SetVersion(s.version)
@@ -72,7 +75,9 @@ func (w *answerWriter) encode(s slot) {
 	start := len(w.out)
 	w.appendHeader(s, response.IsFlexible())
 	w.out = response.AppendTo(w.out)
-	binary.BigEndian.PutUint32(w.out[start:], uint32(len(w.out)-start-4))
+	size = len(w.out) - start - 4
+	binary.BigEndian.PutUint32(w.out[start:], uint32(size))
+	return size
 }
 
 // appendHeader appends an answer's size, not yet known, and its header. The header of ApiVersions never has tags: a
@@ -85,13 +90,13 @@ func (w *answerWriter) appendHeader(s slot, flexible bool) {
 	}
 }
 
-// sendBody sends an answer that consists of pieces. Its end may stay gathered.
-func (w *answerWriter) sendBody(s slot) error {
+// sendBody sends an answer that consists of pieces and returns its size. Its end may stay gathered.
+func (w *answerWriter) sendBody(s slot) (size int, err error) {
 	start := len(w.out)
 	response := s.api.newRequest()
 	response.SetVersion(s.version)
 	w.appendHeader(s, response.IsFlexible())
-	size := len(w.out) - start - 4
+	size = len(w.out) - start - 4
 	for _, p := range s.reply.body {
 		size += len(p.bytes)
 		if p.file != nil {
@@ -101,10 +106,10 @@ func (w *answerWriter) sendBody(s slot) error {
 	binary.BigEndian.PutUint32(w.out[start:], uint32(size))
 	for _, p := range s.reply.body {
 		if err := w.sendPiece(p); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return size, nil
 }
 
 func (w *answerWriter) sendPiece(p piece) error {

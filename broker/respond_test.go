@@ -85,7 +85,7 @@ func TestRangesAreReleasedHoweverAConnectionEnds(t *testing.T) {
 		_ = leaver.conn.(*net.TCPConn).SetLinger(0)
 		_ = leaver.conn.Close()
 	}
-	waitUntil(t, func() bool { return b.server.connections() == 1 })
+	waitUntil(t, func() bool { return b.server.connections()[plaintextListener] == 1 })
 	// A file that is deleted takes room for as long as somebody holds it.
 	remove := kmsg.NewPtrDeleteTopicsRequest()
 	remove.SetVersion(1)
@@ -174,7 +174,7 @@ func TestManyReadyAnswersLeaveInOneWrite(t *testing.T) {
 	defer near.Close()
 	writes := &countingConn{Conn: far}
 	w := answerWriter{}
-	m := newMetrics(apiTable())
+	m := newMetrics(apiTable(), 10)
 	w.init(writes, &m.sentBytes)
 	table := apiTable()
 	var read bytes.Buffer

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -138,7 +140,7 @@ func (s *server) register(c *conn) (reason string) {
 	}
 	s.mu.conns[c] = struct{}{}
 	s.mu.perHost[c.host]++
-	s.metrics.connectionsTotal.Add(1)
+	s.metrics.connected(c.listener)
 	s.running.Go(c.serve)
 	return ""
 }
@@ -176,11 +178,18 @@ func expectedEnd(err error) bool {
 	return false
 }
 
-// connections is how many are open.
-func (s *server) connections() int {
+// connections is how many are open, by listener.
+func (s *server) connections() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.mu.conns)
+	open := map[string]int{}
+	for _, e := range s.endpoints {
+		open[e.name] = 0
+	}
+	for c := range s.mu.conns {
+		open[c.listener]++
+	}
+	return open
 }
 
 // drain stops accepting, wakes requests that wait for something, and lets each connection finish what it was asked.
@@ -221,13 +230,16 @@ func (s *server) stopAccepting() []*conn {
 		_ = e.listener.Close() // a second close fails, and that is fine
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.mu.closed = true
-	conns := make([]*conn, 0, len(s.mu.conns))
-	for c := range s.mu.conns {
-		conns = append(conns, c)
-	}
-	return conns
+	s.mu.Unlock()
+	return s.open()
+}
+
+// open returns the connections that are open.
+func (s *server) open() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.mu.conns))
 }
 
 func hostOf(address net.Addr) string {

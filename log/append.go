@@ -107,6 +107,7 @@ func (l *Log) noteLocked(b record.Batch, options AppendOptions, config *Config) 
 	// Size, indexes, end, in this order: an entry never points beyond the size, and whoever sees the end finds the rest.
 	s.size.Store(position + int64(len(b)))
 	s.boundaries.setEnd(next, position+int64(len(b)))
+	s.gaps.appended(b, position)
 	x := s.indexes.Load()
 	x.noteMax(b)
 	if active.bytesSinceIndex > config.IndexIntervalBytes {

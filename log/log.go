@@ -35,7 +35,8 @@ type Log struct {
 
 	failure       atomic.Pointer[error] // sticky, see ErrFailed
 	closed        atomic.Bool
-	directRefused atomic.Bool // the file system has no direct writes
+	directRefused atomic.Bool  // the file system has no direct writes
+	producerCount atomic.Int64 // as ProducerCount last saw it
 
 	// upkeep is held by what removes or replaces segments: Retain, DeleteBefore, Truncate, Close. syncing is held by
 	// Sync throughout, and by whoever must not meet one under way. The order is upkeep, syncing, mu.

@@ -29,6 +29,7 @@ type segment struct {
 	}
 	loading    sync.Mutex // held while the indexes are loaded; taken before mu
 	boundaries boundaries
+	gaps       gaps
 }
 
 // indexes are the hints of one segment. The owner of an active segment appends to them.
@@ -54,6 +55,7 @@ func newSegment(fsys disk.FS, dir string, base, size int64) *segment {
 	s.size.Store(size)
 	s.references.Store(1)
 	s.boundaries.mu.end = boundary{offset: base}
+	s.gaps.mu.known = boundary{offset: base}
 	return s
 }
 

@@ -29,6 +29,8 @@ type Broker struct {
 	MaxIncrementalFetchSessionCacheSlots int32
 	MillraceFsyncConcurrency             int32
 	MillraceMetricsGranularity           string
+	MillraceMetricsMaxGroups             int32
+	MillraceMetricsMaxTopics             int32
 	NodeId                               int32
 	NumPartitions                        int32
 	OffsetMetadataMaxBytes               int32

@@ -47,6 +47,8 @@ type group struct {
 	offsets        map[string]map[int32]Offset
 	joinTimer      *timer
 	syncTimer      *timer
+	rebalances     [Reasons]uint64 // since the broker started
+	commits        uint64          // offsets committed since then
 }
 
 // member is one member of a group.

@@ -151,7 +151,7 @@ func (s *State) addMember(g *group, to Ticket, r JoinRequest, id string) {
 	g.add(m, r.ProtocolType, r.Protocols)
 	s.schedule(m.session, newMemberJoinTimeoutMs)
 	s.logger.Info("member joined", "group", g.id, "member", id, "instance", r.InstanceID, "phase", g.phase, "reason", r.Reason)
-	s.rebalanceOrComplete(g, "a member joined")
+	s.rebalanceOrComplete(g, reasonMemberJoined)
 }
 
 // rejoin handles a join with a member id that was given out before.
@@ -165,16 +165,16 @@ func (s *State) rejoin(g *group, to Ticket, r JoinRequest) {
 	switch {
 	case g.phase == PreparingRebalance:
 		s.updateMember(g, m, to, r)
-		s.rebalanceOrComplete(g, "a member rejoined")
+		s.rebalanceOrComplete(g, reasonMemberRejoined)
 	case g.phase == Stable && g.leader == m.id:
 		// The leader may know of a reason that no metadata shows, such as new partitions.
 		s.logger.Info("leader rejoined", "group", g.id, "member", m.id, "reason", r.Reason)
 		s.updateMember(g, m, to, r)
-		s.rebalanceOrComplete(g, "the leader rejoined")
+		s.rebalanceOrComplete(g, reasonLeaderRejoined)
 	case changed:
 		s.logger.Info("member changed its metadata", "group", g.id, "member", m.id, "reason", r.Reason)
 		s.updateMember(g, m, to, r)
-		s.rebalanceOrComplete(g, "a member changed its metadata")
+		s.rebalanceOrComplete(g, reasonMetadataChanged)
 	default:
 		// It has probably not received its answer: the current generation once more.
 		s.environment.Reply(to, g.joinAnswer(m))
@@ -267,10 +267,10 @@ func (s *State) replaceStatic(g *group, old *member, to Ticket, r JoinRequest, i
 	s.restartSession(m)
 	switch g.phase {
 	case Stable:
-		s.rebalanceOrComplete(g, "a static member changed the protocol")
+		s.rebalanceOrComplete(g, reasonProtocolChanged)
 	case CompletingRebalance:
 		// The leader may assign to the old id, which would leave the new one with nothing.
-		s.prepareRebalance(g, "a static member was replaced")
+		s.prepareRebalance(g, reasonStaticReplaced)
 	default:
 		s.completeJoinPhase(g)
 	}

@@ -60,5 +60,5 @@ func (s *State) afterLeaving(g *group) {
 		s.completeJoinPhase(g)
 		return
 	}
-	s.afterRemoval(g, "members left")
+	s.afterRemoval(g, reasonMembersLeft)
 }

@@ -69,6 +69,7 @@ func (s *State) Commit(r CommitRequest) (Code, []Code) {
 	if code := s.change("commit", g, records); code != None {
 		return code, nil
 	}
+	g.commits += uint64(len(records))
 	return None, codes
 }
 

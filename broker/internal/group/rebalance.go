@@ -9,7 +9,7 @@ import (
 const joinRetryMinMs = 1000
 
 // rebalanceOrComplete starts a rebalance, or ends the join phase of the running one if it can.
-func (s *State) rebalanceOrComplete(g *group, reason string) {
+func (s *State) rebalanceOrComplete(g *group, reason Reason) {
 	if g.phase == PreparingRebalance {
 		s.completeJoinPhase(g)
 		return
@@ -19,14 +19,16 @@ func (s *State) rebalanceOrComplete(g *group, reason string) {
 
 // prepareRebalance asks all members to join again. The first rebalance of an empty group waits for more members to
 // come (KIP-134); any other ends when all have rejoined or the rebalance timeout has passed.
-func (s *State) prepareRebalance(g *group, reason string) {
+func (s *State) prepareRebalance(g *group, reason Reason) {
 	if g.phase == CompletingRebalance {
 		s.abortAssignment(g, RebalanceInProgress)
 	}
 	s.endSyncPhase(g)
 	g.initial = g.phase == Empty
 	s.enter(g, PreparingRebalance)
-	s.logger.Info("rebalance started", "group", g.id, "generation", g.generation, "members", len(g.members), "reason", reason)
+	g.rebalances[reason]++
+	s.logger.Info("rebalance started", "group", g.id, "generation", g.generation, "members", len(g.members),
+		"reason", reason.String())
 	switch {
 	case g.initial:
 		g.newMemberAdded = false
@@ -165,7 +167,7 @@ func (s *State) remove(g *group, m *member, code Code) {
 }
 
 // afterRemoval goes on once members have been removed.
-func (s *State) afterRemoval(g *group, reason string) {
+func (s *State) afterRemoval(g *group, reason Reason) {
 	switch g.phase {
 	case Stable, CompletingRebalance:
 		s.prepareRebalance(g, reason)
@@ -186,7 +188,7 @@ func (s *State) sessionDue(g *group, m *member) {
 	}
 	s.logger.Info("member expired", "group", g.id, "member", m.id, "instance", m.instanceID, "generation", g.generation)
 	s.remove(g, m, UnknownMemberID)
-	s.afterRemoval(g, "a member's session expired")
+	s.afterRemoval(g, reasonSessionExpired)
 }
 
 // syncDue removes the members that joined and never synced.
@@ -201,7 +203,7 @@ func (s *State) syncDue(g *group) {
 			s.remove(g, m, UnknownMemberID)
 		}
 	}
-	s.afterRemoval(g, "members did not sync in time")
+	s.afterRemoval(g, reasonSyncTimedOut)
 }
 
 // endSyncPhase stops waiting for members to sync.

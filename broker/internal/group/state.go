@@ -64,7 +64,7 @@ func (s *State) Loaded() {
 			s.restartSession(m)
 		}
 		if len(g.members) > int(s.config.MaxSize) {
-			s.prepareRebalance(g, "the group is larger than group.max.size")
+			s.prepareRebalance(g, reasonGroupTooLarge)
 		}
 	}
 	s.schedule(s.retention, s.config.OffsetsCheckIntervalMs)

@@ -95,7 +95,7 @@ func (s *State) assign(g *group, assignments []Assignment) {
 	}
 	if s.storeGroup(g) != nil {
 		s.abortAssignment(g, CoordinatorNotAvailable)
-		s.prepareRebalance(g, "the assignment could not be written")
+		s.prepareRebalance(g, reasonAssignmentUnwritten)
 		return
 	}
 	s.enter(g, Stable)

@@ -1,0 +1,36 @@
+package partition
+
+import "github.com/millrace/millrace/log"
+
+// Lag is how far behind whoever has committed an offset is.
+type Lag struct {
+	Offsets          int64 // up to the high watermark
+	Records          int64 // of them those that a consumer gets, were no transaction aborted
+	FirstTimestampMs int64 // of the first of those; -1: there is none, or it is not known
+	Estimated        bool  // Records may be wrong: see log.Backlog
+}
+
+// Lag says how far behind the committed offset is. It reads no more than effort allows. Of a partition that is offline
+// nothing is known, and the lag is 0.
+func (p *Partition) Lag(committed int64, effort *log.Effort) Lag {
+	end := p.Offsets().HighWatermark
+	lag := Lag{Offsets: max(end-committed, 0), FirstTimestampMs: -1}
+	if lag.Offsets == 0 || p.readable() != nil {
+		return lag
+	}
+	backlog, err := p.log.Backlog(committed, end, effort)
+	if err != nil {
+		p.options.Logger.Debug("lag not counted", "topic", p.options.Topic, "partition", p.options.Index, "err", err)
+	}
+	lag.Records, lag.FirstTimestampMs = backlog.Records, backlog.FirstTimestampMs
+	lag.Estimated = backlog.Estimated
+	return lag
+}
+
+// ProducerCount is how many idempotent producers the partition keeps the state of.
+func (p *Partition) ProducerCount() int {
+	if p.log == nil {
+		return 0
+	}
+	return p.log.ProducerCount()
+}
