@@ -142,6 +142,7 @@ func (b *Broker) start(ctx context.Context) error {
 	}
 	b.partitions = newRegistry(b)
 	b.controller = newController(b)
+	b.controller.reconfigured = b.server.reconfigure
 	b.groups = newGroupCoordinator(b)
 	b.maintainer = newMaintainer(b)
 	b.disk = newDiskWatch(b)

@@ -68,7 +68,7 @@ func newConn(s *server, nc net.Conn, host, listener string) *conn {
 	ctx, cancel := context.WithCancel(s.ctx)
 	calls, cancelCalls := context.WithCancel(s.calls)
 	c.ctx, c.calls, c.stop = ctx, calls, func() { cancelCalls(); cancel() }
-	c.reader = frameReader{conn: nc, idle: s.limits.idle, draining: &s.draining, received: &s.metrics.receivedBytes,
+	c.reader = frameReader{conn: nc, idle: s.limits.Load().idle, draining: &s.draining, received: &s.metrics.receivedBytes,
 		awaited: s.memory.large.contended}
 	c.answers.init(nc, &s.metrics.sentBytes)
 	c.queue.init(c)
@@ -212,7 +212,7 @@ func (c *conn) respond(s slot) error {
 
 // sizeLimit is the most bytes that the next request may have.
 func (c *conn) sizeLimit() int32 {
-	limits := &c.server.limits
+	limits := c.server.limits.Load()
 	if c.known {
 		return limits.requestBytes
 	}

@@ -25,7 +25,7 @@ import (
 type controller struct {
 	fs         disk.FS
 	dataDir    string
-	settings   *config.Broker
+	static     *config.Broker // the settings of the start
 	partitions *registry
 	syncs      *partition.Syncs
 	logger     *slog.Logger
@@ -33,7 +33,11 @@ type controller struct {
 	// once more. Nil is allowed. It must not change metadata.
 	topicsDeleted func(ctx context.Context, image *metadata.Image)
 
+	// reconfigured is told of settings of the broker that have changed. Nil is allowed.
+	reconfigured func(settings *config.Broker)
+
 	published atomic.Pointer[metadata.Image]
+	effective atomic.Pointer[config.Broker]
 
 	// turn holds a token while nobody changes metadata; who has taken it owns what follows.
 	turn    chan struct{}
@@ -49,21 +53,25 @@ func newController(b *Broker) *controller {
 	c := &controller{
 		fs:         b.options.fileSystem,
 		dataDir:    b.options.DataDir,
-		settings:   b.config,
+		static:     b.config,
 		partitions: b.partitions,
 		syncs:      b.partitions.syncs,
 		logger:     b.logger,
 		turn:       make(chan struct{}, 1),
 		removed:    map[[16]byte]string{},
 	}
-	c.shrinkAtBytes = c.settings.MetadataLogMaxRecordBytesBetweenSnapshots
+	c.shrinkAtBytes = c.static.MetadataLogMaxRecordBytesBetweenSnapshots
 	c.turn <- struct{}{}
 	c.published.Store(metadata.Empty("", b.config.NodeId))
+	c.effective.Store(b.config)
 	return c
 }
 
 // image is the metadata at this moment. It does not block.
 func (c *controller) image() *metadata.Image { return c.published.Load() }
+
+// settings are what the broker goes by at this moment: those of the start, and above them those that the image has.
+func (c *controller) settings() *config.Broker { return c.effective.Load() }
 
 // open replays the metadata log, begins a new epoch, finishes what a crash has interrupted and opens all partitions.
 // A partition with a damaged log is offline and no error; a damaged metadata log is one.
@@ -88,6 +96,9 @@ func (c *controller) open(ctx context.Context, clusterID string) error {
 	image, err := c.replay(clusterID)
 	if err != nil {
 		return fmt.Errorf("replay metadata log: %w", err)
+	}
+	if err := c.configure(image); err != nil {
+		return err
 	}
 	c.published.Store(image)
 	if err := c.register(ctx); err != nil {
@@ -215,6 +226,12 @@ func (c *controller) commit(ctx context.Context, values [][]byte) error {
 // ones go after it has ceased to. Errors are logged and change nothing about the change: the partition concerned is
 // offline, or its directory is removed at the next start.
 func (c *controller) carryOut(ctx context.Context, before, after *metadata.Image) {
+	reconfigured := !after.SameBrokerConfigs(before)
+	if reconfigured {
+		if err := c.configure(after); err != nil {
+			c.logger.Error("settings of the broker not taken over", "err", err)
+		}
+	}
 	var removed []*metadata.Topic
 	for _, t := range before.Topics() {
 		if after.TopicByID(t.ID) == nil {
@@ -225,7 +242,7 @@ func (c *controller) carryOut(ctx context.Context, before, after *metadata.Image
 	var changed []*metadata.Topic
 	for _, t := range after.Topics() {
 		known := before.TopicByID(t.ID)
-		if known == t {
+		if known == t && !reconfigured {
 			continue
 		}
 		if known == nil {
@@ -249,6 +266,19 @@ func (c *controller) carryOut(ctx context.Context, before, after *metadata.Image
 	if len(removed) > 0 && c.topicsDeleted != nil {
 		c.topicsDeleted(ctx, after)
 	}
+}
+
+// configure makes the broker go by the settings of image; open partitions are the caller's to tell.
+func (c *controller) configure(image *metadata.Image) error {
+	effective, err := image.EffectiveConfigs(c.static)
+	if err != nil {
+		return err
+	}
+	c.effective.Store(effective)
+	if c.reconfigured != nil {
+		c.reconfigured(effective)
+	}
+	return nil
 }
 
 // openPartitions opens the partitions of t from index from on, several at a time.
@@ -290,7 +320,7 @@ func (c *controller) ensureTopic(ctx context.Context, name string, partitions in
 func (c *controller) ensureTopics(ctx context.Context, wanted []metadata.NewTopic) map[string]error {
 	failed := map[string]error{}
 	err := c.change(ctx, func(image *metadata.Image) ([]metadata.Record, error) {
-		records, results := image.CreateTopics(c.settings, wanted, newID)
+		records, results := image.CreateTopics(c.settings(), wanted, newID)
 		for _, result := range results {
 			if result.Err != nil && !errors.Is(result.Err, metadata.ErrTopicExists) {
 				failed[result.Name] = result.Err

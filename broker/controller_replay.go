@@ -35,7 +35,7 @@ func (c *controller) replay(clusterID string) (*metadata.Image, error) {
 			next = batch.NextOffset()
 		}
 	}
-	image, err := metadata.Empty(clusterID, c.settings.NodeId).Apply(records...)
+	image, err := metadata.Empty(clusterID, c.static.NodeId).Apply(records...)
 	if err != nil {
 		return nil, err
 	}

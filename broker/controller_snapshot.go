@@ -18,12 +18,12 @@ func (c *controller) shrink(ctx context.Context) {
 		return
 	}
 	if err := c.writeSnapshot(context.WithoutCancel(ctx)); err != nil {
-		c.shrinkAtBytes = before.SizeBytes + c.settings.MetadataLogMaxRecordBytesBetweenSnapshots
+		c.shrinkAtBytes = before.SizeBytes + c.static.MetadataLogMaxRecordBytesBetweenSnapshots
 		c.logger.Warn("metadata log not shortened", "bytes", before.SizeBytes, "err", err)
 		return
 	}
 	after := c.log.Stats()
-	c.shrinkAtBytes = after.SizeBytes + c.settings.MetadataLogMaxRecordBytesBetweenSnapshots
+	c.shrinkAtBytes = after.SizeBytes + c.static.MetadataLogMaxRecordBytesBetweenSnapshots
 	c.logger.Info("metadata log shortened", "log_start", after.LogStart, "bytes_before", before.SizeBytes, "bytes", after.SizeBytes)
 }
 
@@ -58,6 +58,6 @@ func (c *controller) writeSnapshot(ctx context.Context) error {
 // noteSnapshot takes a batch of a replay into account that may be a snapshot of so many bytes.
 func (c *controller) noteSnapshot(records []metadata.Record, bytes int) {
 	if metadata.BeginsSnapshot(records) {
-		c.shrinkAtBytes = int64(bytes) + c.settings.MetadataLogMaxRecordBytesBetweenSnapshots
+		c.shrinkAtBytes = int64(bytes) + c.static.MetadataLogMaxRecordBytesBetweenSnapshots
 	}
 }

@@ -43,6 +43,11 @@ func (b *Broker) listConfigResources(c *call, req *kmsg.ListConfigResourcesReque
 func (b *Broker) configResources(kind kmsg.ConfigResourceType) []string {
 	image := b.controller.image()
 	switch kind {
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		if b.options.LogLevel == nil {
+			return nil
+		}
+		return []string{strconv.Itoa(int(image.NodeID()))}
 	case kmsg.ConfigResourceTypeBroker:
 		return []string{strconv.Itoa(int(image.NodeID()))}
 	case kmsg.ConfigResourceTypeTopic:

@@ -3,7 +3,6 @@ package broker
 import (
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -12,7 +11,8 @@ import (
 )
 
 // DescribeConfigs 1-4 (KIP-226 sources and synonyms, KIP-569 types and documentation), AlterConfigs 0-2,
-// IncrementalAlterConfigs 0-1 (KIP-339).
+// IncrementalAlterConfigs 0-1 (KIP-339), for topics and for brokers
+// at run time (KIP-226).
 
 // describeConfigs answers what settings a topic or this broker has and where their values come from, about each
 // resource once.
@@ -51,24 +51,19 @@ func (b *Broker) describeResource(wanted *kmsg.DescribeConfigsRequestResource) (
 		if t == nil {
 			return nil, fmt.Errorf("%w: %q", metadata.ErrUnknownTopic, wanted.ResourceName)
 		}
-		return b.config.DescribeTopic(t.Configs), nil
+		return b.controller.settings().DescribeTopic(t.Configs), nil
 	case kmsg.ConfigResourceTypeBroker:
-		if wanted.ResourceName == "" {
-			return nil, nil // what was set for all brokers at run time: nothing can be
+		if wanted.ResourceName == metadata.AllBrokers {
+			return b.controller.settings().DescribeDefaults(), nil
 		}
-		if err := b.checkOwnID(wanted.ResourceName); err != nil {
+		if err := b.controller.image().CheckBrokerName(wanted.ResourceName); err != nil {
 			return nil, err
 		}
-		return b.config.Describe(), nil
+		return b.controller.settings().Describe(), nil
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		return b.describeLogger(wanted.ResourceName)
 	}
 	return nil, unsupportedResource(wanted.ResourceType)
-}
-
-func (b *Broker) checkOwnID(name string) error {
-	if id, err := strconv.ParseInt(name, 10, 32); err != nil || int32(id) != b.config.NodeId {
-		return fmt.Errorf("%w: broker %q, expected %d", metadata.ErrInvalidRequest, name, b.config.NodeId)
-	}
-	return nil
 }
 
 func unsupportedResource(kind kmsg.ConfigResourceType) error {
@@ -84,7 +79,7 @@ func (b *Broker) describedConfig(req *kmsg.DescribeConfigsRequest, kind kmsg.Con
 	c := kmsg.NewDescribeConfigsResponseResourceConfig()
 	c.Name, c.Value = d.Name, d.Value
 	c.Source, c.ConfigType = kmsg.ConfigSource(d.Source), kmsg.ConfigType(d.Kind)
-	c.ReadOnly = kind == kmsg.ConfigResourceTypeBroker
+	c.ReadOnly = kind == kmsg.ConfigResourceTypeBroker && !config.Dynamic(d.Name)
 	if req.IncludeDocumentation {
 		c.Documentation = kmsg.StringPtr(b.documentation(kind, d))
 	}
@@ -114,13 +109,10 @@ func (b *Broker) documentation(kind kmsg.ConfigResourceType, d *config.Descripti
 func (b *Broker) alterConfigs(c *call, req *kmsg.AlterConfigsRequest) (*kmsg.AlterConfigsResponse, error) {
 	changes := make([]resourceChange, len(req.Resources))
 	for i, r := range req.Resources {
-		values := make([]metadata.ConfigValue, len(r.Configs))
-		for j, v := range r.Configs {
-			values[j] = metadata.ConfigValue{Name: v.Name, Value: v.Value}
+		changes[i] = resourceChange{kind: r.ResourceType, name: r.ResourceName, replaces: true}
+		for _, v := range r.Configs {
+			changes[i].values = append(changes[i].values, metadata.ConfigValue{Name: v.Name, Value: v.Value})
 		}
-		changes[i] = resourceChange{kind: r.ResourceType, name: r.ResourceName, decide: func(image *metadata.Image, topic string) ([]metadata.Record, error) {
-			return image.ReplaceConfigs(b.config, topic, values)
-		}}
 	}
 	b.changeResources(c, req.ValidateOnly, changes)
 
@@ -138,13 +130,10 @@ func (b *Broker) alterConfigs(c *call, req *kmsg.AlterConfigsRequest) (*kmsg.Alt
 func (b *Broker) incrementalAlterConfigs(c *call, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
 	changes := make([]resourceChange, len(req.Resources))
 	for i, r := range req.Resources {
-		operations := make([]metadata.ConfigChange, len(r.Configs))
-		for j, o := range r.Configs {
-			operations[j] = metadata.ConfigChange{Name: o.Name, Op: metadata.ConfigOp(o.Op), Value: o.Value}
+		changes[i] = resourceChange{kind: r.ResourceType, name: r.ResourceName}
+		for _, o := range r.Configs {
+			changes[i].operations = append(changes[i].operations, metadata.ConfigChange{Name: o.Name, Op: metadata.ConfigOp(o.Op), Value: o.Value})
 		}
-		changes[i] = resourceChange{kind: r.ResourceType, name: r.ResourceName, decide: func(image *metadata.Image, topic string) ([]metadata.Record, error) {
-			return image.ChangeConfigs(b.config, topic, operations)
-		}}
 	}
 	b.changeResources(c, req.ValidateOnly, changes)
 
@@ -160,23 +149,49 @@ func (b *Broker) incrementalAlterConfigs(c *call, req *kmsg.IncrementalAlterConf
 
 // resourceChange is what a request wants of one resource, and what came of it.
 type resourceChange struct {
-	kind   kmsg.ConfigResourceType
-	name   string
-	decide func(image *metadata.Image, topic string) ([]metadata.Record, error)
-	err    error
+	kind       kmsg.ConfigResourceType
+	name       string
+	replaces   bool
+	values     []metadata.ConfigValue  // all that the resource is to have, if the change replaces
+	operations []metadata.ConfigChange // if it does not
+	err        error
 }
 
-// changeResources changes the settings of all resources for which nothing stands against it, in one change.
+// decide returns the records of a change to a topic or a broker. static are the settings of the start.
+func (r *resourceChange) decide(static *config.Broker, image *metadata.Image) ([]metadata.Record, error) {
+	settings, err := image.EffectiveConfigs(static)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.kind == kmsg.ConfigResourceTypeBroker && r.replaces:
+		return image.ReplaceBrokerConfigs(settings, r.name, r.values)
+	case r.kind == kmsg.ConfigResourceTypeBroker:
+		return image.ChangeBrokerConfigs(settings, r.name, r.operations)
+	case r.replaces:
+		return image.ReplaceConfigs(settings, r.name, r.values)
+	}
+	return image.ChangeConfigs(settings, r.name, r.operations)
+}
+
+// changeResources changes the settings of all resources for which nothing stands against it, in one change. Each is
+// decided on what those before it lead to.
 func (b *Broker) changeResources(c *call, validateOnly bool, changes []resourceChange) {
 	b.checkResources(changes)
 	decide := func(image *metadata.Image) ([]metadata.Record, error) {
 		var all []metadata.Record
 		for i := range changes {
-			if changes[i].err != nil {
+			change := &changes[i]
+			if change.err != nil || change.kind == kmsg.ConfigResourceTypeBrokerLogger {
 				continue
 			}
-			records, err := changes[i].decide(image, changes[i].name)
-			changes[i].err = err
+			var records []metadata.Record
+			if records, change.err = change.decide(b.config, image); change.err != nil {
+				continue
+			}
+			var err error
+			if image, err = image.Apply(records...); err != nil {
+				return nil, err
+			}
 			all = append(all, records...)
 		}
 		return all, nil
@@ -188,8 +203,13 @@ func (b *Broker) changeResources(c *call, validateOnly bool, changes []resourceC
 		err = b.controller.change(c.ctx, decide)
 	}
 	for i := range changes {
-		if changes[i].err == nil {
-			changes[i].err = err
+		change := &changes[i]
+		switch {
+		case change.err != nil:
+		case change.kind == kmsg.ConfigResourceTypeBrokerLogger:
+			change.err = b.changeLogger(change.name, change.operations, validateOnly)
+		default:
+			change.err = err
 		}
 	}
 }
@@ -206,12 +226,11 @@ func (b *Broker) checkResources(changes []resourceChange) {
 	}
 	for i := range changes {
 		change := &changes[i]
+		logger := change.kind == kmsg.ConfigResourceTypeBrokerLogger && !change.replaces
 		switch {
 		case mentions[identity{change.kind, change.name}] > 1:
 			change.err = fmt.Errorf("%w: each resource must appear at most once", metadata.ErrInvalidRequest)
-		case change.kind == kmsg.ConfigResourceTypeTopic:
-		case change.kind == kmsg.ConfigResourceTypeBroker:
-			change.err = fmt.Errorf("%w: the broker's settings are those it was started with", metadata.ErrInvalidRequest)
+		case change.kind == kmsg.ConfigResourceTypeTopic, change.kind == kmsg.ConfigResourceTypeBroker, logger:
 		default:
 			change.err = unsupportedResource(change.kind)
 		}

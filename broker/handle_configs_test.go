@@ -166,8 +166,10 @@ func TestAlterConfigsOfWhatCannotBeChanged(t *testing.T) {
 		want int16
 	}{
 		{kmsg.ConfigResourceTypeTopic, "absent", unknownTopicOrPartition},
-		{kmsg.ConfigResourceTypeBroker, "1", invalidRequest},
+		{kmsg.ConfigResourceTypeBroker, "1", invalidRequest}, // topics have that setting
 		{kmsg.ConfigResourceTypeBroker, "", invalidRequest},
+		{kmsg.ConfigResourceTypeBroker, "2", invalidRequest},
+		{kmsg.ConfigResourceTypeBroker, "01", invalidRequest},
 		{kmsg.ConfigResourceTypeBrokerLogger, "1", invalidRequest},
 		{77, "x", invalidRequest},
 	} {

@@ -26,7 +26,7 @@ func (b *Broker) createTopics(c *call, req *kmsg.CreateTopicsRequest) (*kmsg.Cre
 	}
 	var results []metadata.Created
 	decide := func(image *metadata.Image) (records []metadata.Record, err error) {
-		records, results = image.CreateTopics(b.config, wanted, newID)
+		records, results = image.CreateTopics(b.controller.settings(), wanted, newID)
 		return records, nil
 	}
 	err := b.decide(c, req.TimeoutMillis, req.ValidateOnly, decide)
@@ -80,7 +80,7 @@ func (b *Broker) describeCreated(topic *kmsg.CreateTopicsResponseTopic, t *metad
 	topic.TopicID = t.ID
 	topic.NumPartitions = t.Partitions
 	topic.ReplicationFactor = 1
-	for _, d := range b.config.DescribeTopic(t.Configs) {
+	for _, d := range b.controller.settings().DescribeTopic(t.Configs) {
 		setting := kmsg.NewCreateTopicsResponseTopicConfig()
 		setting.Name, setting.Value, setting.Source = d.Name, d.Value, int8(d.Source)
 		topic.Configs = append(topic.Configs, setting)

@@ -37,6 +37,9 @@ type Options struct {
 
 	// Logger gets what the broker has to say. Nil discards it.
 	Logger *slog.Logger
+	// LogLevel is the level of Logger's handler, if clients may change it (the level of the logger "root" in Kafka's
+	// tools). Nil: they may not.
+	LogLevel *slog.LevelVar
 
 	fileSystem disk.FS // tests: instead of what DataDir or InMemory choose
 }

@@ -23,7 +23,7 @@ import (
 type registry struct {
 	fs          disk.FS
 	dataDir     string
-	config      *config.Broker
+	settings    func() *config.Broker // at this moment
 	logger      *slog.Logger
 	syncs       *partition.Syncs
 	appended    func(bytes, records int, took time.Duration)
@@ -59,7 +59,7 @@ func newRegistry(b *Broker) *registry {
 	r := &registry{
 		fs:          b.options.fileSystem,
 		dataDir:     b.options.DataDir,
-		config:      b.config,
+		settings:    func() *config.Broker { return b.controller.settings() },
 		logger:      b.logger,
 		syncs:       partition.NewSyncs(int(b.config.MillraceFsyncConcurrency), b.metrics.observeSync),
 		appended:    b.metrics.observeAppend,
@@ -120,7 +120,8 @@ func (r *registry) create(t *metadata.Topic, index int32) (*partition.Partition,
 	if p := r.lookup(t.Name, index); p != nil {
 		return p, nil
 	}
-	settings, err := r.config.Topic(t.Configs)
+	broker := r.settings()
+	settings, err := broker.Topic(t.Configs)
 	if err != nil {
 		return nil, fmt.Errorf("open %s-%d: %w", t.Name, index, err)
 	}
@@ -135,7 +136,7 @@ func (r *registry) create(t *metadata.Topic, index int32) (*partition.Partition,
 
 			DirectRefused: r.tellDirectRefused,
 		},
-		Config:      partitionConfig(r.config, &settings),
+		Config:      partitionConfig(broker, &settings),
 		LeaderEpoch: r.leaderEpoch(),
 		Syncs:       r.syncs,
 		Logger:      r.logger,
@@ -180,11 +181,12 @@ func (r *registry) dir(topic string, index int32) string {
 
 // configure makes a topic's open partitions work by its settings.
 func (r *registry) configure(t *metadata.Topic) error {
-	settings, err := r.config.Topic(t.Configs)
+	broker := r.settings()
+	settings, err := broker.Topic(t.Configs)
 	if err != nil {
 		return fmt.Errorf("configure %s: %w", t.Name, err)
 	}
-	c := partitionConfig(r.config, &settings)
+	c := partitionConfig(broker, &settings)
 	for _, p := range r.of(t.Name) {
 		p.Configure(c)
 	}

@@ -50,7 +50,7 @@ func limitsOf(c *config.Broker) (limits, error) {
 // server accepts connections and knows those that are open.
 type server struct {
 	broker    *Broker
-	limits    limits
+	limits    atomic.Pointer[limits] // some of them change at run time
 	logger    *limitedLogger
 	metrics   *metrics
 	memory    requestMemory
@@ -77,13 +77,24 @@ func newServer(b *Broker, endpoints []endpoint) *server {
 		limit = math.MaxInt64
 	}
 	s := &server{
-		broker: b, limits: b.limits, logger: newLimitedLogger(b.logger), metrics: b.metrics,
+		broker: b, logger: newLimitedLogger(b.logger), metrics: b.metrics,
 		memory: newRequestMemory(limit), endpoints: endpoints,
 	}
+	s.limits.Store(&b.limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.calls, s.stopCalls = context.WithCancel(s.ctx)
 	s.mu.conns, s.mu.perHost = map[*conn]struct{}{}, map[string]int{}
 	return s
+}
+
+// reconfigure goes by other limits from the next connection on; those that are open stay.
+func (s *server) reconfigure(settings *config.Broker) {
+	limits, err := limitsOf(settings)
+	if err != nil {
+		s.logger.log(slog.LevelError, "limits not taken over", "err", err)
+		return
+	}
+	s.limits.Store(&limits)
 }
 
 // start accepts connections until drain or abort is called.
@@ -133,9 +144,9 @@ func (s *server) register(c *conn) (reason string) {
 	switch {
 	case s.mu.closed:
 		return rejectedStopping
-	case len(s.mu.conns) >= s.limits.connections:
+	case len(s.mu.conns) >= s.limits.Load().connections:
 		return rejectedTotal
-	case s.mu.perHost[c.host] >= s.limits.connectionsPerIP:
+	case s.mu.perHost[c.host] >= s.limits.Load().connectionsPerIP:
 		return rejectedPerIP
 	}
 	s.mu.conns[c] = struct{}{}

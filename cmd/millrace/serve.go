@@ -98,7 +98,9 @@ func (p *servePlan) run(ctx context.Context, stdin io.Reader, stderr io.Writer) 
 		defer os.RemoveAll(dir)
 		p.options.DataDir = dir
 	}
-	logger := slog.New(newLogHandler(stderr, p.level))
+	p.options.LogLevel = new(slog.LevelVar)
+	p.options.LogLevel.Set(p.level)
+	logger := slog.New(newLogHandler(stderr, p.options.LogLevel))
 	p.options.Logger = logger
 	if !isTerminal(stderr) {
 		signal.Ignore(syscall.SIGHUP) // there is nothing to reload; at a terminal that closes, serve ends with it

@@ -33,7 +33,7 @@ func (l *levelValue) level() slog.Level {
 }
 
 // newLogHandler writes text for people at a terminal and JSON for programs.
-func newLogHandler(w io.Writer, level slog.Level) slog.Handler {
+func newLogHandler(w io.Writer, level slog.Leveler) slog.Handler {
 	options := &slog.HandlerOptions{Level: level}
 	if isTerminal(w) {
 		return slog.NewTextHandler(w, options)

@@ -52,7 +52,7 @@ type Broker struct {
 	// Ignored names the given settings that Kafka knows and millrace has no use for, sorted.
 	Ignored []string
 
-	given map[string]string // what was given, without Ignored
+	layers []layer // what was given, without Ignored, strongest first; the last are the settings of the start
 }
 
 // ownPrefix begins the names of settings that Kafka does not have. It may be left out: the environment variable
@@ -63,7 +63,7 @@ const ownPrefix = "millrace."
 // A name that neither millrace nor Kafka knows, a setting whose absence would leave the broker open (TLS, SASL,
 // authorizer) and a value that does not parse or is out of range are errors that name it and what was expected.
 func ParseBroker(values map[string]string) (*Broker, error) {
-	b := &Broker{given: make(map[string]string, len(values))}
+	b, static := &Broker{}, make(map[string]string, len(values))
 	for _, given := range slices.Sorted(maps.Keys(values)) {
 		name, value := given, values[given]
 		setting := brokerSettings[name]
@@ -81,23 +81,29 @@ func ParseBroker(values map[string]string) (*Broker, error) {
 		if _, err := setting.parse(value); err != nil {
 			return nil, err
 		}
-		b.given[name] = value
+		static[name] = value
 	}
+	b.layers = []layer{{SourceStaticBroker, static}}
+	return b, b.fill()
+}
+
+// fill sets the fields from the layers, and checks them.
+func (b *Broker) fill() error {
 	target := reflect.ValueOf(b).Elem()
 	for i := range brokerTable {
 		setting := &brokerTable[i]
 		field := target.FieldByName(fieldName(setting.Name))
-		text, ok := b.resolve(setting, b.given)
+		text, ok := b.resolve(setting, nil)
 		if !field.IsValid() || !ok {
 			continue
 		}
 		value, err := setting.parse(text)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		field.Set(reflect.ValueOf(value))
 	}
-	return b, b.check()
+	return b.check()
 }
 
 // check holds settings against each other.
@@ -117,18 +123,28 @@ func (b *Broker) check() error {
 	return err
 }
 
-// resolve returns the text of a setting: its own among values, else of the strongest synonym given to the broker,
-// else its default. ok is false if there is no value at all.
-func (b *Broker) resolve(setting *Setting, values map[string]string) (text string, ok bool) {
-	if text, ok := values[setting.Name]; ok {
+// resolve returns the text of a setting: of a topic's overrides, else of the strongest layer that has it or one of its
+// synonyms, else its default. ok is false if there is no value at all.
+func (b *Broker) resolve(setting *Setting, overrides map[string]string) (text string, ok bool) {
+	if text, ok := overrides[setting.Name]; ok {
 		return text, true
 	}
-	for _, synonym := range setting.Synonyms {
-		if text, ok := b.given[synonym.Name]; ok {
-			return synonym.convert(text), true
+	for _, l := range b.layers {
+		for _, synonym := range setting.names() {
+			if text, ok := l.values[synonym.Name]; ok {
+				return synonym.convert(text), true
+			}
 		}
 	}
 	return setting.Default, !setting.NoDefault
+}
+
+// names are the broker settings that give a setting its value, strongest first: itself if it is one, and its synonyms.
+func (s *Setting) names() []Synonym {
+	if brokerSettings[s.Name] == s {
+		return append([]Synonym{{s.Name, 1}}, s.Synonyms...)
+	}
+	return s.Synonyms
 }
 
 // convert turns the text of a synonym into the unit of the setting that it stands for.

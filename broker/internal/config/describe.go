@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -10,9 +11,12 @@ type Source int8
 
 // The sources that settings here can have.
 const (
-	SourceTopic        Source = 1
-	SourceStaticBroker Source = 4
-	SourceDefault      Source = 5
+	SourceTopic          Source = 1
+	SourceDynamicBroker  Source = 2 // set at run time for this broker
+	SourceDynamicDefault Source = 3 // set at run time for all brokers
+	SourceStaticBroker   Source = 4
+	SourceDefault        Source = 5
+	SourceBrokerLogger   Source = 6
 )
 
 // Description is what DescribeConfigs says of one setting.
@@ -33,27 +37,42 @@ type NamedValue struct {
 
 // DescribeTopic describes every topic setting, sorted by name, for a topic with valid overrides.
 func (b *Broker) DescribeTopic(overrides map[string]string) []Description {
-	return b.describe(topicTable, SourceTopic, overrides)
+	return b.describe(topicTable, overrides)
 }
 
 // Describe describes every setting of the broker, sorted by name.
-func (b *Broker) Describe() []Description {
-	return b.describe(brokerTable, SourceStaticBroker, b.given)
+func (b *Broker) Describe() []Description { return b.describe(brokerTable, nil) }
+
+// DescribeDefaults describes the settings that were set at run time for all brokers, sorted by name.
+func (b *Broker) DescribeDefaults() []Description {
+	var descriptions []Description
+	for _, l := range b.layers {
+		if l.source != SourceDynamicDefault {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(l.values)) {
+			setting := brokerSettings[name]
+			text := setting.canonical(l.values[name])
+			descriptions = append(descriptions, Description{Setting: setting, Value: &text, Source: l.source,
+				Values: []NamedValue{{name, text, l.source}}})
+		}
+	}
+	return descriptions
 }
 
-func (b *Broker) describe(table []Setting, own Source, values map[string]string) []Description {
+func (b *Broker) describe(table []Setting, overrides map[string]string) []Description {
 	descriptions := make([]Description, 0, len(table))
 	for i := range table {
 		setting := &table[i]
 		d := Description{Setting: setting, Source: SourceDefault}
-		if text, ok := b.resolve(setting, values); ok {
+		if text, ok := b.resolve(setting, overrides); ok {
 			text = setting.canonical(text)
 			d.Value = &text
 		}
-		if text, ok := values[setting.Name]; ok {
-			d.Values = append(d.Values, NamedValue{setting.Name, setting.canonical(text), own})
+		if text, ok := overrides[setting.Name]; ok {
+			d.Values = append(d.Values, NamedValue{setting.Name, setting.canonical(text), SourceTopic})
 		}
-		d.Values = append(d.Values, b.synonymValues(setting, own)...)
+		d.Values = append(d.Values, b.namedValues(setting)...)
 		if len(d.Values) > 0 {
 			d.Source = d.Values[0].Source
 		}
@@ -62,21 +81,23 @@ func (b *Broker) describe(table []Setting, own Source, values map[string]string)
 	return descriptions
 }
 
-// synonymValues are the values of the synonyms that are given, then those of all that have a default, as Kafka
-// orders them. A topic setting shares its default with its synonyms; without any, or for the broker itself, its
-// own default ends the list.
-func (b *Broker) synonymValues(setting *Setting, own Source) []NamedValue {
+// namedValues are the values that the layers have, then those of all names that have a default, as Kafka orders them.
+// A topic setting shares its default with its synonyms; a broker's own default ends the list.
+func (b *Broker) namedValues(setting *Setting) []NamedValue {
 	var given, defaults []NamedValue
-	for _, synonym := range setting.Synonyms {
-		row := brokerSettings[synonym.Name]
-		if text, ok := b.given[row.Name]; ok {
-			given = append(given, NamedValue{row.Name, row.canonical(text), SourceStaticBroker})
+	for _, l := range b.layers {
+		for _, name := range setting.names() {
+			if text, ok := l.values[name.Name]; ok {
+				given = append(given, NamedValue{name.Name, brokerSettings[name.Name].canonical(text), l.source})
+			}
 		}
-		if !row.NoDefault {
+	}
+	for _, synonym := range setting.Synonyms {
+		if row := brokerSettings[synonym.Name]; !row.NoDefault {
 			defaults = append(defaults, NamedValue{row.Name, row.canonical(row.Default), SourceDefault})
 		}
 	}
-	if own == SourceStaticBroker && !setting.NoDefault {
+	if brokerSettings[setting.Name] == setting && !setting.NoDefault {
 		defaults = append(defaults, NamedValue{setting.Name, setting.canonical(setting.Default), SourceDefault})
 	}
 	return append(given, defaults...)

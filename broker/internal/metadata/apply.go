@@ -2,6 +2,7 @@ package metadata
 
 import (
 	"fmt"
+	"maps"
 	"math"
 )
 
@@ -109,6 +110,10 @@ func (d *draft) applyPartition(r *PartitionRecord) error {
 }
 
 func (d *draft) applyConfig(r *ConfigRecord) error {
+	if r.ResourceType == resourceBroker {
+		d.applyBrokerConfig(r)
+		return nil
+	}
 	if r.ResourceType != resourceTopic {
 		return fmt.Errorf("%w: settings of resource type %d", ErrNewer, r.ResourceType)
 	}
@@ -129,4 +134,28 @@ func (d *draft) applyConfig(r *ConfigRecord) error {
 	}
 	t.Configs[r.Name] = *r.Value
 	return nil
+}
+
+// applyBrokerConfig replaces the maps that it changes: images share them.
+func (d *draft) applyBrokerConfig(r *ConfigRecord) {
+	values := maps.Clone(d.brokerConfigs[r.ResourceName])
+	if values == nil {
+		values = map[string]string{}
+	}
+	if r.Value == nil {
+		delete(values, r.Name)
+	} else {
+		values[r.Name] = *r.Value
+	}
+	d.brokerConfigs = maps.Clone(d.brokerConfigs)
+	if d.brokerConfigs == nil {
+		d.brokerConfigs = map[string]map[string]string{}
+	}
+	d.brokerConfigs[r.ResourceName] = values
+	if len(values) == 0 {
+		delete(d.brokerConfigs, r.ResourceName)
+	}
+	if len(d.brokerConfigs) == 0 {
+		d.brokerConfigs = nil
+	}
 }

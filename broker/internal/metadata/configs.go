@@ -19,7 +19,7 @@ const (
 	ConfigSubtract ConfigOp = 3
 )
 
-// ConfigChange changes one setting of a topic. Value is ignored by ConfigDelete.
+// ConfigChange changes one setting of a topic or a broker. Value is ignored by ConfigDelete.
 type ConfigChange struct {
 	Name  string
 	Op    ConfigOp
@@ -35,21 +35,25 @@ func (image *Image) ChangeConfigs(settings *config.Broker, topic string, changes
 	if err != nil {
 		return nil, err
 	}
-	after := maps.Clone(t.Configs)
-	if after == nil {
-		after = map[string]string{}
+	after, err := changedConfigs(settings, config.TopicSetting, t.Configs, changes)
+	if err != nil {
+		return nil, err
 	}
-	seen := map[string]bool{}
-	for _, change := range changes {
-		if seen[change.Name] {
-			return nil, fmt.Errorf("%w: %s is in the request twice", ErrInvalidRequest, change.Name)
-		}
-		seen[change.Name] = true
-		if err := changeConfig(settings, t, change, after); err != nil {
-			return nil, err
-		}
+	return topicConfigRecords(settings, t, after)
+}
+
+// ReplaceConfigs decides what it takes for a topic to have exactly the given settings (the older AlterConfigs).
+// It refuses as ChangeConfigs does.
+func (image *Image) ReplaceConfigs(settings *config.Broker, topic string, values []ConfigValue) ([]Record, error) {
+	t, err := image.configuredTopic(topic)
+	if err != nil {
+		return nil, err
 	}
-	return configRecords(settings, t, after)
+	after, err := replacedConfigs(values)
+	if err != nil {
+		return nil, err
+	}
+	return topicConfigRecords(settings, t, after)
 }
 
 // configuredTopic finds the topic whose settings are to change. An empty name would be the defaults of all topics,
@@ -68,42 +72,60 @@ func (image *Image) configuredTopic(name string) (*Topic, error) {
 	return t, nil
 }
 
-// changeConfig applies one change to after, a copy of t's settings.
-func changeConfig(settings *config.Broker, t *Topic, change ConfigChange, after map[string]string) error {
-	if change.Op == ConfigDelete {
-		delete(after, change.Name)
-		return nil
+func topicConfigRecords(settings *config.Broker, t *Topic, after map[string]string) ([]Record, error) {
+	if _, err := settings.Topic(after); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
 	}
-	if change.Value == nil {
-		return fmt.Errorf("%w: %s is null", ErrInvalidRequest, change.Name)
-	}
-	switch change.Op {
-	case ConfigSet:
-		after[change.Name] = *change.Value
-		return nil
-	case ConfigAppend, ConfigSubtract:
-	default:
-		return fmt.Errorf("%w: operation %d on %s", ErrInvalidRequest, change.Op, change.Name)
-	}
-	setting := config.TopicSetting(change.Name)
-	if setting == nil || setting.Kind != config.List {
-		return fmt.Errorf("%w: %s is not a list, which alone can be appended to or subtracted from", ErrInvalidConfig, change.Name)
-	}
-	if change.Op == ConfigAppend {
-		after[change.Name] = settings.Append(setting, t.Configs, *change.Value)
-	} else {
-		after[change.Name] = settings.Subtract(setting, t.Configs, *change.Value)
-	}
-	return nil
+	return configRecords(resourceTopic, t.Name, t.Configs, after), nil
 }
 
-// ReplaceConfigs decides what it takes for a topic to have exactly the given settings (the older AlterConfigs).
-// It refuses as ChangeConfigs does.
-func (image *Image) ReplaceConfigs(settings *config.Broker, topic string, values []ConfigValue) ([]Record, error) {
-	t, err := image.configuredTopic(topic)
-	if err != nil {
-		return nil, err
+// changedConfigs are the settings that changes make of before. settings and row say what a list begins with that is
+// not set.
+func changedConfigs(settings *config.Broker, row func(name string) *config.Setting, before map[string]string,
+	changes []ConfigChange) (map[string]string, error) {
+	after := maps.Clone(before)
+	if after == nil {
+		after = map[string]string{}
 	}
+	seen := map[string]bool{}
+	for _, change := range changes {
+		if seen[change.Name] {
+			return nil, fmt.Errorf("%w: %s is in the request twice", ErrInvalidRequest, change.Name)
+		}
+		seen[change.Name] = true
+		value, err := changedValue(settings, row(change.Name), before, change)
+		switch {
+		case err != nil:
+			return nil, err
+		case change.Op == ConfigDelete:
+			delete(after, change.Name)
+		default:
+			after[change.Name] = value
+		}
+	}
+	return after, nil
+}
+
+// changedValue is the value that a change gives to its setting, of which row is the row, nil if there is none.
+func changedValue(settings *config.Broker, row *config.Setting, before map[string]string, change ConfigChange) (string, error) {
+	switch {
+	case change.Op == ConfigDelete:
+		return "", nil
+	case change.Value == nil:
+		return "", fmt.Errorf("%w: %s is null", ErrInvalidRequest, change.Name)
+	case change.Op == ConfigSet:
+		return *change.Value, nil
+	case change.Op != ConfigAppend && change.Op != ConfigSubtract:
+		return "", fmt.Errorf("%w: operation %d on %s", ErrInvalidRequest, change.Op, change.Name)
+	case row == nil || row.Kind != config.List:
+		return "", fmt.Errorf("%w: %s is not a list, which alone can be appended to or subtracted from", ErrInvalidConfig, change.Name)
+	case change.Op == ConfigAppend:
+		return settings.Append(row, before, *change.Value), nil
+	}
+	return settings.Subtract(row, before, *change.Value), nil
+}
+
+func replacedConfigs(values []ConfigValue) (map[string]string, error) {
 	after := make(map[string]string, len(values))
 	for _, v := range values {
 		if _, twice := after[v.Name]; twice {
@@ -114,16 +136,13 @@ func (image *Image) ReplaceConfigs(settings *config.Broker, topic string, values
 		}
 		after[v.Name] = *v.Value
 	}
-	return configRecords(settings, t, after)
+	return after, nil
 }
 
-// configRecords returns the records that lead from t's settings to after, sorted by name.
-func configRecords(settings *config.Broker, t *Topic, after map[string]string) ([]Record, error) {
-	if _, err := settings.Topic(after); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidConfig, err)
-	}
+// configRecords returns the records that lead from a resource's settings before to those after, sorted by name.
+func configRecords(kind int8, resource string, before, after map[string]string) []Record {
 	names := map[string]bool{}
-	for name := range t.Configs {
+	for name := range before {
 		names[name] = true
 	}
 	for name := range after {
@@ -131,15 +150,15 @@ func configRecords(settings *config.Broker, t *Topic, after map[string]string) (
 	}
 	var records []Record
 	for _, name := range slices.Sorted(maps.Keys(names)) {
-		before, had := t.Configs[name]
+		was, had := before[name]
 		value, has := after[name]
-		record := &ConfigRecord{ResourceType: resourceTopic, ResourceName: t.Name, Name: name}
+		record := &ConfigRecord{ResourceType: kind, ResourceName: resource, Name: name}
 		if has {
 			record.Value = &value
 		}
-		if had != has || before != value {
+		if had != has || was != value {
 			records = append(records, record)
 		}
 	}
-	return records, nil
+	return records
 }

@@ -14,7 +14,8 @@ type Image struct {
 	nodeID         int32
 	brokerEpoch    int64 // of the latest start; -1 before the first
 	nextProducerID int64
-	topics         []*Topic // sorted by name
+	brokerConfigs  map[string]map[string]string // what was set at run time, by broker id; "": for all brokers
+	topics         []*Topic                     // sorted by name
 	byName         map[string]*Topic
 	byID           map[[16]byte]*Topic
 }
@@ -43,6 +44,10 @@ func Empty(clusterID string, nodeID int32) *Image {
 
 // Topic returns the topic of that name, or nil.
 func (image *Image) Topic(name string) *Topic { return image.byName[name] }
+
+// BrokerConfigs are the settings that were set at run time for the broker with that id, or for all brokers if the name
+// is empty; nil if there are none.
+func (image *Image) BrokerConfigs(name string) map[string]string { return image.brokerConfigs[name] }
 
 // CheckPartition returns nil if the topic is there and has a partition of that number, else an ErrUnknownTopic.
 func (image *Image) CheckPartition(topic string, index int32) error {

@@ -13,6 +13,9 @@ func id(n byte) [16]byte { return [16]byte{15: n} }
 func describe(image *Image) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s/%d epoch %d producer ids from %d", image.ClusterID(), image.NodeID(), image.LeaderEpoch(), image.NextProducerID())
+	if len(image.brokerConfigs) > 0 {
+		fmt.Fprintf(&s, "; brokers %v", image.brokerConfigs)
+	}
 	for _, t := range image.Topics() {
 		fmt.Fprintf(&s, "; %s %x x%d %v", t.Name, t.ID[12:], t.Partitions, t.Configs)
 		if t.Internal {
@@ -80,7 +83,7 @@ func TestApplyRefusesWhatCannotFollow(t *testing.T) {
 		{&PartitionRecord{TopicID: id(1), PartitionID: 0}, ErrCorrupt},
 		{&PartitionRecord{TopicID: id(1), PartitionID: 2}, ErrCorrupt},
 		{&ConfigRecord{2, "b", "retention.ms", text("1")}, ErrCorrupt},
-		{&ConfigRecord{4, "1", "retention.ms", text("1")}, ErrNewer},
+		{&ConfigRecord{8, "1", "retention.ms", text("1")}, ErrNewer},
 		{&RemoveTopicRecord{id(9)}, ErrCorrupt},
 		{&RegisterBrokerRecord{BrokerEpoch: 3}, ErrCorrupt},
 		{&RegisterBrokerRecord{BrokerEpoch: 1 << 31}, ErrCorrupt},

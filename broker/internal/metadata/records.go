@@ -73,14 +73,17 @@ type PartitionRecord struct {
 
 // ConfigRecord sets a setting of a resource, or removes it if Value is nil.
 type ConfigRecord struct {
-	ResourceType int8 // resourceTopic
+	ResourceType int8 // resourceTopic or resourceBroker
 	ResourceName string
 	Name         string
 	Value        *string
 }
 
-// resourceTopic is the type of resources that are topics (ConfigResource.Type).
-const resourceTopic = 2
+// Types of resources with settings (ConfigResource.Type). An empty name of a broker means all of them.
+const (
+	resourceTopic  = 2
+	resourceBroker = 4
+)
 
 // RemoveTopicRecord removes a topic with its partitions and settings.
 type RemoveTopicRecord struct {

@@ -74,7 +74,7 @@ func decideSomething(t *rapid.T, b *config.Broker, image *Image, next func() [16
 	setting := func() string {
 		return rapid.SampledFrom([]string{"retention.ms", "cleanup.policy", "segment.ms", "nonsense"}).Draw(t, "setting")
 	}
-	switch rapid.IntRange(0, 6).Draw(t, "kind") {
+	switch rapid.IntRange(0, 7).Draw(t, "kind") {
 	case 0:
 		var wanted []NewTopic
 		for range rapid.IntRange(1, 3).Draw(t, "topics") {
@@ -110,6 +110,11 @@ func decideSomething(t *rapid.T, b *config.Broker, image *Image, next func() [16
 		records, _ := image.ReplaceConfigs(b, name(), []ConfigValue{{setting(), value()}})
 		return records
 	case 5:
+		name := rapid.SampledFrom([]string{AllBrokers, "1", "2"}).Draw(t, "broker")
+		setting := rapid.SampledFrom([]string{"log.retention.ms", "log.cleanup.policy", "message.max.bytes", "node.id"}).Draw(t, "setting")
+		records, _ := image.ChangeBrokerConfigs(b, name, []ConfigChange{{setting, ConfigOp(rapid.IntRange(0, 4).Draw(t, "op")), value()}})
+		return records
+	case 6:
 		return []Record{image.ProducerIDs(1000)}
 	default:
 		return []Record{image.Registration(next())}

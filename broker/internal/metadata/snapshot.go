@@ -1,6 +1,10 @@
 package metadata
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // Snapshot returns the records of a snapshot: applied to any image, they lead to this one. A log that begins with them
 // needs nothing of what was before. They begin and end with Kafka's records of a transaction (KIP-868), and belong into
@@ -11,6 +15,9 @@ func (image *Image) Snapshot() []Record {
 	records := append([]Record{&BeginTransactionRecord{}}, Format()...)
 	if image.brokerEpoch >= 0 {
 		records = append(records, image.registration(image.brokerEpoch, [16]byte{}))
+	}
+	for _, name := range slices.Sorted(maps.Keys(image.brokerConfigs)) {
+		records = append(records, configRecords(resourceBroker, name, nil, image.brokerConfigs[name])...)
 	}
 	for _, t := range image.topics {
 		records = append(records, image.creation(t)...)

@@ -16,6 +16,8 @@ func fullImage(t testing.TB) *Image {
 		&TopicRecord{Name: "clicks", ID: id(1)}, &PartitionRecord{TopicID: id(1)}, &PartitionRecord{TopicID: id(1), PartitionID: 1},
 		&ConfigRecord{ResourceType: resourceTopic, ResourceName: "clicks", Name: "retention.ms", Value: text("1000")},
 		&ConfigRecord{ResourceType: resourceTopic, ResourceName: "clicks", Name: "cleanup.policy", Value: text("")},
+		&ConfigRecord{ResourceType: resourceBroker, ResourceName: "7", Name: "log.retention.ms", Value: text("1000")},
+		&ConfigRecord{ResourceType: resourceBroker, ResourceName: AllBrokers, Name: "compression.type", Value: text("lz4")},
 		&TopicRecord{Name: OffsetsTopic, ID: id(2)}, &PartitionRecord{TopicID: id(2)},
 		&ProducerIDsRecord{NextProducerID: 3000},
 	)
