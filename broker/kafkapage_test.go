@@ -100,12 +100,12 @@ var apiNotes = map[kmsg.Key]string{
 	kmsg.DeleteRecords:              "",
 	kmsg.InitProducerID:             "Idempotent producers only.",
 	kmsg.OffsetForLeaderEpoch:       "",
-	kmsg.DescribeConfigs:            "Topics and this broker; with sources, synonyms, types and documentation.",
-	kmsg.AlterConfigs:               "Topics only.",
+	kmsg.DescribeConfigs:            "Topics, this broker, all brokers, and the level of the logger `root`; with sources, synonyms, types and documentation.",
+	kmsg.AlterConfigs:               "Topics and brokers.",
 	kmsg.DescribeLogDirs:            "",
 	kmsg.CreatePartitions:           "",
 	kmsg.DeleteGroups:               "",
-	kmsg.IncrementalAlterConfigs:    "Topics only.",
+	kmsg.IncrementalAlterConfigs:    "Topics, brokers, and the level of the logger `root`.",
 	kmsg.OffsetDelete:               "",
 	kmsg.DescribeCluster:            "",
 	kmsg.DescribeACLs:               "SECURITY_DISABLED: there is no authorizer.",
@@ -276,7 +276,7 @@ func brokerSettingsTable(t *testing.T) string {
 			noteSynonyms(inForce, d)
 		}
 	}
-	return settingsTable(b.Describe(), inForce)
+	return settingsTable(b.Describe(), inForce, config.Dynamic)
 }
 
 func topicSettingsTable(t *testing.T) string {
@@ -284,7 +284,8 @@ func topicSettingsTable(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return settingsTable(b.DescribeTopic(nil), readSettings(reflect.TypeFor[config.Topic](), b.DescribeTopic(nil)))
+	return settingsTable(b.DescribeTopic(nil), readSettings(reflect.TypeFor[config.Topic](), b.DescribeTopic(nil)),
+		func(string) bool { return false }) // all of them: it goes without saying
 }
 
 // readSettings are the settings that the typed configuration has a field for: the others are stored and shown, and
@@ -312,7 +313,7 @@ var kindNames = map[config.Kind]string{
 	config.Double: "double", config.List: "list",
 }
 
-func settingsTable(all []config.Description, inForce map[string]bool) string {
+func settingsTable(all []config.Description, inForce map[string]bool, dynamic func(name string) bool) string {
 	var out strings.Builder
 	out.WriteString("| name | type | default | |\n|---|---|---|---|\n")
 	for _, d := range all {
@@ -329,6 +330,9 @@ func settingsTable(all []config.Description, inForce map[string]bool) string {
 		}
 		if !inForce[d.Name] && !strings.Contains(note, "Kept for compatibility") {
 			note += " *Stored, without effect.*"
+		}
+		if dynamic(d.Name) {
+			note += " *At run time.*"
 		}
 		fmt.Fprintf(&out, "| `%s` | %s | %s | %s |\n", d.Name, kindNames[d.Kind], value, note)
 	}
