@@ -95,7 +95,11 @@ func (c *connection) complete(list func(context.Context, *kadm.Client) ([]string
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args, name) })
-		return names, cobra.ShellCompDirectiveNoFileComp
+		return without(names, args), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+// without returns the names that are not among args.
+func without(names, args []string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return slices.Contains(args, name) })
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -8,18 +9,27 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/millrace/millrace/cmd/millrace/internal/clientconfig"
+	"github.com/millrace/millrace/cmd/millrace/internal/profiles"
+	"github.com/millrace/millrace/cmd/millrace/internal/settings"
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// connection is the flag -b and what it leads to.
-type connection struct{ brokers []string }
+// connection are the flags that say which brokers to reach, and how.
+type connection struct {
+	brokers []string
+	pairs   []string
+	file    string
+	profile string
+}
 
 const (
 	defaultBroker     = "localhost:9092"
@@ -32,21 +42,82 @@ const (
 
 func (c *connection) addFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVarP(&c.brokers, "brokers", "b", nil, "brokers to begin with, HOST[:PORT],... (env MILLRACE_BROKERS, default "+defaultBroker+")")
+	flags.StringArrayVarP(&c.pairs, "set", "X", nil, "client setting, KEY=VALUE, by its name in librdkafka or Java (repeatable)")
+	flags.StringVarP(&c.file, "client-config", "F", "", "file with client settings: *.yaml, *.yml or Java properties")
+	flags.StringVar(&c.profile, "profile", "", "take client settings from this profile (env MILLRACE_PROFILE)")
 	flags.StringSliceVarP(&c.brokers, "bootstrap-server", "B", nil, "")
 	for _, alias := range []string{"bootstrap-server"} {
 		flags.Lookup(alias).Hidden = true
 	}
 }
 
-// addresses returns where to dial, from the flag, the environment or the default.
-func (c *connection) addresses() ([]string, error) {
+// config gathers the client's settings. -X wins over the environment, that over the profile, and that
+// over the file of -F.
+func (c *connection) config() (*clientconfig.Config, error) {
+	config := &clientconfig.Config{}
+	if err := c.addFile(config); err != nil {
+		return nil, err
+	}
+	if err := c.addProfile(config); err != nil {
+		return nil, err
+	}
+	if err := config.SetEnvironment(os.Environ()); err != nil {
+		return nil, err
+	}
+	if env := os.Getenv("MILLRACE_BROKERS"); env != "" {
+		if err := config.Set("bootstrap.servers", env, "MILLRACE_BROKERS"); err != nil {
+			return nil, err
+		}
+	}
+	return config, c.addPairs(config)
+}
+
+func (c *connection) addFile(config *clientconfig.Config) error {
+	if c.file == "" {
+		return nil
+	}
+	var read settings.Settings
+	if err := read.ReadFile(c.file); err != nil {
+		return usage.Errorf("-F: %v", err)
+	}
+	return config.SetAll(&read)
+}
+
+// addProfile adds the profile of the flag, of the environment, or the one in use.
+func (c *connection) addProfile(config *clientconfig.Config) error {
+	name := cmp.Or(c.profile, os.Getenv("MILLRACE_PROFILE"))
+	store, err := profiles.Open()
+	if err == nil && name == "" {
+		name, err = store.Current()
+	}
+	if name == "" {
+		return nil // also without a home directory
+	}
+	if err != nil {
+		return err
+	}
+	return store.Read(name, config)
+}
+
+func (c *connection) addPairs(config *clientconfig.Config) error {
+	for _, pair := range c.pairs {
+		key, value, err := settings.ParsePair("-X", pair)
+		if err == nil {
+			err = config.Set(key, value, "-X")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addresses returns where to dial, from the flag, the settings or the default.
+func (c *connection) addresses(config *clientconfig.Config) ([]string, error) {
 	list, source := c.brokers, "-b"
 	if len(list) == 0 {
-		if env := os.Getenv("MILLRACE_BROKERS"); env != "" {
-			list, source = strings.Split(env, ","), "MILLRACE_BROKERS"
-		} else {
-			list = []string{defaultBroker}
-		}
+		given, from := config.Brokers()
+		list, source = strings.Split(cmp.Or(given, defaultBroker), ","), from
 	}
 	addresses := make([]string, 0, len(list))
 	for _, item := range list {
@@ -81,19 +152,28 @@ func withPort(address string) (string, error) {
 
 // open returns a client that has reached a broker. The caller closes it.
 func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client, error) {
-	addresses, err := c.addresses()
+	config, err := c.config()
+	if err != nil {
+		return nil, err
+	}
+	addresses, err := c.addresses(config)
+	if err != nil {
+		return nil, err
+	}
+	configured, err := config.Options()
 	if err != nil {
 		return nil, err
 	}
 	reach, cancel := context.WithTimeout(ctx, reachMax)
 	defer cancel()
-	client, err := kgo.NewClient(append([]kgo.Opt{
+	base := []kgo.Opt{
 		kgo.SeedBrokers(addresses...),
 		kgo.ClientID("millrace-cli"),
 		kgo.DialTimeout(reachMax),
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.AlwaysRetryEOF(), // a broker that is killed closes connections in any state
-	}, options...)...)
+	}
+	client, err := kgo.NewClient(slices.Concat(base, configured, options)...)
 	if err != nil {
 		return nil, err
 	}

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/millrace/millrace/broker"
 )
 
 // A broker that is killed closes connections at any moment, also before it has answered the first
@@ -39,16 +37,7 @@ func useClosingBroker(t *testing.T) *atomic.Int32 {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
-	b, err := broker.New(broker.Options{
-		InMemory: true, Listen: "127.0.0.1:0",
-		Config: map[string]string{"group.initial.rebalance.delay.ms": "0", "advertised.listeners": "PLAINTEXT://" + address},
-	})
-	if err == nil {
-		err = b.Start(t.Context())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := startAdvertised(t, address)
 	var closings atomic.Int32
 	var proxying sync.WaitGroup
 	proxying.Go(func() {

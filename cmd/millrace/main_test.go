@@ -37,6 +37,7 @@ func withBinary(body func() int) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	os.Setenv("XDG_CONFIG_HOME", dir) // whoever runs the tests may use a profile
 	binary = filepath.Join(dir, "millrace")
 	build := exec.Command("go", "build", "-o", binary, ".")
 	build.Stderr = os.Stderr

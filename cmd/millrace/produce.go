@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/cmd/millrace/internal/clientconfig"
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -30,23 +31,26 @@ const (
 type produceFlags struct {
 	format       string
 	json         bool
+	delimiter    string
 	keyDelimiter string
 	key          string
 	hasKey       bool
 	headers      []string
 	partition    int32
 	codec        codecValue
+	acks         string
+	rate         float64
 	tombstone    bool
 }
 
 func newProduceCommand(c *connection) *cobra.Command {
-	flags := produceFlags{codec: "none"}
+	var flags produceFlags
 	cmd := &cobra.Command{
 		Use:   "produce TOPIC [FILE...]",
 		Short: "Write records to a topic",
 		Long: `Write records to TOPIC from files, or from stdin if there are none ("-" is stdin too).
 
-A line is a record's value, unless -f, -K or -J says otherwise. -f takes the verbs of consume:
+A line is a record's value, unless -f, -K, -D or -J says otherwise. -f takes the verbs of consume:
 %v value, %k key, %h{%k %v} headers, %p partition, %d timestamp, with %V, %K, %H for sizes.
 -J reads the lines that consume -J writes; "partition" in them wins over the key.`,
 		Example: `  echo hello | millrace produce greetings
@@ -67,10 +71,13 @@ A line is a record's value, unless -f, -K or -J says otherwise. -f takes the ver
 	f.StringVarP(&flags.format, "format", "f", `%v\n`, "how to read records")
 	f.BoolVarP(&flags.json, "json", "J", false, "read records as JSON lines, as consume -J writes them")
 	f.StringVarP(&flags.keyDelimiter, "key-delimiter", "K", "", "a line is key DELIM value; without DELIM in it, only a value")
+	f.StringVarP(&flags.delimiter, "delimiter", "D", `\n`, "what separates records, one byte")
 	f.StringVarP(&flags.key, "key", "k", "", "key of every record that has none")
 	f.StringArrayVarP(&flags.headers, "header", "H", nil, "header of every record, NAME=VALUE (repeatable)")
 	f.Int32VarP(&flags.partition, "partition", "p", -1, "partition of every record, -1 lets the key decide")
-	f.VarP(&flags.codec, "compression", "z", "compression: "+strings.Join(codecNames, ", "))
+	f.VarP(&flags.codec, "compression", "z", "compression: "+strings.Join(clientconfig.Codecs, ", "))
+	f.StringVar(&flags.acks, "acks", "", "whose acknowledgement a record needs: all, 1 or 0 (default all)")
+	f.Float64Var(&flags.rate, "rate", 0, "send at most this many records per second (default: no limit)")
 	f.BoolVarP(&flags.tombstone, "tombstone", "Z", false, "an empty value is a tombstone (null)")
 	return cmd
 }
@@ -84,14 +91,31 @@ type producePlan struct {
 	headers []kgo.RecordHeader
 	// partition of every record, -1 for what the record or its key says
 	partition int32
-	codec     kgo.CompressionCodec
+	options   []kgo.Opt // that flags ask for
+	rate      float64   // records per second, 0: no limit
 	tombstone bool
 }
 
 func (f *produceFlags) plan(topic string, files []string) (*producePlan, error) {
-	plan := &producePlan{topic: topic, files: files, partition: f.partition, codec: f.codec.codec(), tombstone: f.tombstone}
+	plan := &producePlan{topic: topic, files: files, partition: f.partition, rate: f.rate, tombstone: f.tombstone}
 	if f.partition < -1 {
 		return nil, usage.Errorf("produce: -p: %d is no partition (0 or more, -1 lets the key decide)", f.partition)
+	}
+	if f.rate < 0 {
+		return nil, usage.Errorf("produce: --rate must not be negative")
+	}
+	if f.codec != "" {
+		plan.options = append(plan.options, kgo.ProducerBatchCompression(clientconfig.Codec(string(f.codec))))
+	}
+	if f.acks != "" {
+		acks, err := clientconfig.Acks(f.acks)
+		if err != nil {
+			return nil, usage.Errorf("produce: --acks: %v", err)
+		}
+		plan.options = append(plan.options, kgo.RequiredAcks(acks))
+		if acks != kgo.AllISRAcks() {
+			plan.options = append(plan.options, kgo.DisableIdempotentWrite())
+		}
 	}
 	if f.hasKey {
 		plan.key = []byte(f.key)
@@ -123,6 +147,8 @@ func (f *produceFlags) source() (func(io.Reader) recordSource, error) {
 	switch {
 	case f.json && formatted, f.json && f.keyDelimiter != "", formatted && f.keyDelimiter != "":
 		return nil, usage.Errorf("produce: -f, -J and -K exclude each other")
+	case (f.json || formatted) && f.delimiter != `\n`:
+		return nil, usage.Errorf("produce: -D has no place with -f and -J, which say themselves where a record ends")
 	case f.json && f.tombstone:
 		return nil, usage.Errorf(`produce: -Z has no place with -J, which writes a tombstone as "value":null`)
 	case f.json:
@@ -136,8 +162,12 @@ func (f *produceFlags) source() (func(io.Reader) recordSource, error) {
 		}
 		return func(r io.Reader) recordSource { return newFormatSource(r, f.format) }, nil
 	}
+	end := unescapeDelimiter(f.delimiter)
+	if len(end) != 1 {
+		return nil, usage.Errorf("produce: -D: %q is not one byte (use -f for more)", f.delimiter)
+	}
 	delimiter := []byte(unescapeDelimiter(f.keyDelimiter))
-	return func(r io.Reader) recordSource { return newLineSource(r, delimiter) }, nil
+	return func(r io.Reader) recordSource { return newLineSource(r, end[0], delimiter) }, nil
 }
 
 func unescapeDelimiter(s string) string {
@@ -158,14 +188,14 @@ func (p *producePlan) run(cmd *cobra.Command, c *connection) error {
 	if p.partition >= target.partitions {
 		return target.noPartition(p.partition)
 	}
-	client, err := c.open(ctx,
+	options := append(p.options,
 		kgo.RecordPartitioner(explicitPartitioner{kgo.StickyKeyPartitioner(nil)}),
-		kgo.ProducerBatchCompression(p.codec),
 		kgo.ProducerBatchMaxBytes(target.batchBytesMax),
 		kgo.MaxBufferedBytes(bufferedBytesMax),
 		kgo.AllowIdempotentProduceCancellation(),
 		kgo.WithHooks(newLossWatch(cmd.ErrOrStderr(), false, nil)),
 	)
+	client, err := c.open(ctx, options...)
 	if err != nil {
 		return err
 	}

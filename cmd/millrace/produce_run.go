@@ -65,6 +65,8 @@ type produceRun struct {
 	target *target
 	client *kgo.Client
 	stderr io.Writer
+	begun  time.Time // when the first record was sent
+	paced  int64     // records that were sent since
 
 	mu struct {
 		sync.Mutex
@@ -109,7 +111,9 @@ func (r *produceRun) all(ctx context.Context, in *inputs) error {
 			r.fail(item.place, item.err)
 			continue
 		}
-		r.send(sending, item)
+		if r.pace(ctx) {
+			r.send(sending, item)
+		}
 	}
 	close(stopReading)
 	drain, cancel := sending, context.CancelFunc(func() {})
@@ -175,6 +179,31 @@ func (r *produceRun) read(in *inputs, records chan<- readRecord, stop <-chan str
 			}
 		}
 	}
+}
+
+// pace waits until --rate allows the next record. It returns false if ctx ends first.
+func (r *produceRun) pace(ctx context.Context) bool {
+	if r.plan.rate == 0 {
+		return true
+	}
+	now := time.Now()
+	if r.paced == 0 {
+		r.begun = now
+	}
+	timer := time.NewTimer(dueAt(r.begun, r.paced, r.plan.rate).Sub(now))
+	defer timer.Stop()
+	r.paced++
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// dueAt returns when record n, counted from 0, is due.
+func dueAt(begun time.Time, n int64, perSecond float64) time.Time {
+	return begun.Add(time.Duration(float64(n) / perSecond * float64(time.Second)))
 }
 
 // send completes a record by the flags and hands it to the client. It blocks while the client has

@@ -33,11 +33,14 @@ const recordBytesMax = 128 << 20
 // lines splits an input into lines of at most recordBytesMax.
 type lines struct {
 	reader *bufio.Reader
+	end    byte // of a line
 	number int
 	buf    []byte
 }
 
-func newLines(r io.Reader) *lines { return &lines{reader: bufio.NewReaderSize(r, 1<<16)} }
+func newLines(r io.Reader, end byte) *lines {
+	return &lines{reader: bufio.NewReaderSize(r, 1<<16), end: end}
+}
 
 func (l *lines) place() string { return fmt.Sprintf("line %d", l.number) }
 
@@ -48,7 +51,7 @@ func (l *lines) nextLine() ([]byte, error) {
 	l.buf = l.buf[:0]
 	tooLong := false
 	for {
-		part, err := l.reader.ReadSlice('\n')
+		part, err := l.reader.ReadSlice(l.end)
 		if !tooLong && len(l.buf)+len(part) > recordBytesMax {
 			tooLong, l.buf = true, nil
 		}
@@ -63,7 +66,7 @@ func (l *lines) nextLine() ([]byte, error) {
 		case tooLong:
 			return nil, &badRecord{fmt.Errorf("longer than %d bytes", recordBytesMax)}
 		}
-		return bytes.TrimSuffix(l.buf, []byte("\n")), nil
+		return bytes.TrimSuffix(l.buf, []byte{l.end}), nil
 	}
 }
 
@@ -73,8 +76,8 @@ type lineSource struct {
 	delimiter []byte
 }
 
-func newLineSource(r io.Reader, delimiter []byte) recordSource {
-	return &lineSource{lines: newLines(r), delimiter: delimiter}
+func newLineSource(r io.Reader, end byte, delimiter []byte) recordSource {
+	return &lineSource{lines: newLines(r, end), delimiter: delimiter}
 }
 
 func (s *lineSource) next() (*kgo.Record, error) {
@@ -95,7 +98,7 @@ func (s *lineSource) next() (*kgo.Record, error) {
 // envelopeSource reads the lines of consume -J; empty lines are skipped.
 type envelopeSource struct{ *lines }
 
-func newEnvelopeSource(r io.Reader) recordSource { return &envelopeSource{newLines(r)} }
+func newEnvelopeSource(r io.Reader) recordSource { return &envelopeSource{newLines(r, '\n')} }
 
 func (s *envelopeSource) next() (*kgo.Record, error) {
 	for {

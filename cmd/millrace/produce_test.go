@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/cmd/millrace/internal/clientconfig"
 )
 
 // printed is the format that the tests of produce compare in: everything but time.
@@ -74,7 +76,7 @@ func TestEveryCodecArrives(t *testing.T) {
 	useBroker(t)
 	// A batch may hold a single record, and one that compression does not make smaller goes out as it is.
 	line := strings.Repeat("compresses well even alone, ", 40) + "\n"
-	for _, codec := range codecNames {
+	for _, codec := range clientconfig.Codecs {
 		ok(t, strings.Repeat(line, 100), "produce", "t-"+codec, "-z", codec)
 		got := ok(t, "", "consume", "t-"+codec, "-e", "-f", `%a{compression}\n`)
 		if want := strings.Repeat(codec+"\n", 100); got != want {

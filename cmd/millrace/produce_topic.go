@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/millrace/millrace/cmd/millrace/internal/clientconfig"
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -105,8 +106,6 @@ func (p *explicitTopicPartitioner) OnNewBatch() {
 	}
 }
 
-var codecNames = []string{"none", "gzip", "snappy", "lz4", "zstd"}
-
 // codecValue is a flag value that names the nearest codec when it is wrong.
 type codecValue string
 
@@ -114,23 +113,9 @@ func (c *codecValue) String() string { return string(*c) }
 func (c *codecValue) Type() string   { return "CODEC" }
 
 func (c *codecValue) Set(s string) error {
-	if !slices.Contains(codecNames, s) {
-		return usage.Unknown("codec", s, codecNames)
+	if !slices.Contains(clientconfig.Codecs, s) {
+		return usage.Unknown("codec", s, clientconfig.Codecs)
 	}
 	*c = codecValue(s)
 	return nil
-}
-
-func (c *codecValue) codec() kgo.CompressionCodec {
-	switch *c {
-	case "gzip":
-		return kgo.GzipCompression()
-	case "snappy":
-		return kgo.SnappyCompression()
-	case "lz4":
-		return kgo.Lz4Compression()
-	case "zstd":
-		return kgo.ZstdCompression()
-	}
-	return kgo.NoCompression()
 }

@@ -64,6 +64,7 @@ func newRootCommand() *cobra.Command {
 		newTopicCommand(c),
 		newGroupCommand(c),
 		newClusterCommand(c),
+		newProfileCommand(c),
 		newLogCommand(),
 		newDemoCommand(),
 		newGenerateCommand(),

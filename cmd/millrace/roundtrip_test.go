@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/cmd/millrace/internal/clientconfig"
 	"github.com/millrace/millrace/cmd/millrace/internal/envelope"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"pgregory.net/rapid"
@@ -60,7 +61,7 @@ func TestConsumePipedIntoProduceLosesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		round++
 		records := rapid.SliceOfN(someRecord(), 1, 20).Draw(t, "records")
-		codec := rapid.SampledFrom(codecNames).Draw(t, "codec")
+		codec := rapid.SampledFrom(clientconfig.Codecs).Draw(t, "codec")
 		first, second := fmt.Sprintf("first-%d", round), fmt.Sprintf("second-%d", round)
 		var want [3][]string
 		var input []byte

@@ -22,8 +22,8 @@ var notSettings = map[string]bool{
 	"MILLRACE_BROKERS": true, "MILLRACE_PROFILE": true,
 }
 
-// notSettingPrefixes begin the variables of this project's own tests and benchmarks.
-var notSettingPrefixes = []string{"MILLRACE_TEST_", "MILLRACE_BENCH_", "MILLRACE_LONG"}
+// notSettingPrefixes begin the variables of the clients, and of this project's own tests and benchmarks.
+var notSettingPrefixes = []string{"MILLRACE_CLIENT_", "MILLRACE_TEST_", "MILLRACE_BENCH_", "MILLRACE_LONG"}
 
 // serviceLink is a variable with which Kubernetes tells a pod about a service that is called kafka or millrace.
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)$`)
