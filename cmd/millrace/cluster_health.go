@@ -56,7 +56,7 @@ With --local: whether the broker of this machine is ready, by its HTTP port, as 
 					return err
 				}
 				look = func(ctx context.Context) *clusterHealth { return lookAtReadiness(ctx, address) }
-			} else if _, err := c.addresses(); err != nil {
+			} else if _, _, err := c.target(); err != nil {
 				return err
 			}
 			if flags.exitWhenHealthy && !flags.watch {

@@ -150,17 +150,22 @@ func withPort(address string) (string, error) {
 	return address, nil
 }
 
-// open returns a client that has reached a broker. The caller closes it.
-func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client, error) {
+// target returns where to dial and how. An error is a *usage.Error.
+func (c *connection) target() (addresses []string, options []kgo.Opt, err error) {
 	config, err := c.config()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	addresses, err := c.addresses(config)
-	if err != nil {
-		return nil, err
+	if addresses, err = c.addresses(config); err != nil {
+		return nil, nil, err
 	}
-	configured, err := config.Options()
+	options, err = config.Options()
+	return addresses, options, err
+}
+
+// open returns a client that has reached a broker. The caller closes it.
+func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client, error) {
+	addresses, configured, err := c.target()
 	if err != nil {
 		return nil, err
 	}
