@@ -10,11 +10,11 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/millrace/millrace/internal/disk"
 )
@@ -26,25 +26,27 @@ const (
 	httpShutdownTimeout = time.Second
 )
 
-// httpServer serves /healthz, /readyz and /metrics.
+// httpServer serves /healthz, /readyz, /metrics, /version and, if asked for, the debug pages.
 type httpServer struct {
 	broker   *Broker
 	listener net.Listener
 	server   *http.Server
 	serving  sync.WaitGroup
-	probing  sync.Mutex // one probe of the disk at a time
+	probing  sync.Mutex  // one probe of the disk at a time
+	debug    *debugPages // nil: none
 }
 
 func newHTTPServer(b *Broker, listener net.Listener) *httpServer {
 	h := &httpServer{broker: b, listener: listener}
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(newCollector(b))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", h.healthz)
 	mux.HandleFunc("GET /readyz", h.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError, EnableOpenMetrics: true,
-	}))
+	mux.HandleFunc("GET /version", h.version)
+	mux.Handle("GET /metrics", newMetricsHandler(b))
+	if b.options.Debug {
+		h.debug = &debugPages{}
+		h.debug.register(mux)
+	}
 	h.server = &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: httpHeaderTimeout,
@@ -57,6 +59,9 @@ func newHTTPServer(b *Broker, listener net.Listener) *httpServer {
 }
 
 func (h *httpServer) start() {
+	if h.debug != nil {
+		h.startDebug()
+	}
 	h.serving.Go(func() {
 		if err := h.server.Serve(h.listener); !errors.Is(err, http.ErrServerClosed) {
 			h.broker.logger.Error("http server stopped", "err", err)
@@ -64,7 +69,20 @@ func (h *httpServer) start() {
 	})
 }
 
+// startDebug warns where more than this machine may look: profiles say much, and cost time.
+func (h *httpServer) startDebug() {
+	if err := h.debug.start(); err != nil {
+		h.broker.logger.Warn("no flight recorder", "err", err)
+	}
+	if address, ok := h.listener.Addr().(*net.TCPAddr); ok && !address.IP.IsLoopback() {
+		h.broker.logger.Warn("debug pages are served beyond this machine", "address", address.String())
+	}
+}
+
 func (h *httpServer) close() error {
+	if h.debug != nil {
+		defer h.debug.stop()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), httpShutdownTimeout)
 	defer cancel()
 	err := h.server.Shutdown(ctx)
@@ -80,19 +98,49 @@ func (h *httpServer) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, health{Status: "ok"})
 }
 
-// readyz says whether clients can be served, and why not.
-func (h *httpServer) readyz(w http.ResponseWriter, _ *http.Request) {
+// readyz says whether clients can be served, and why not: in JSON, and with ?verbose in a line for each check.
+func (h *httpServer) readyz(w http.ResponseWriter, r *http.Request) {
 	checks := h.readiness()
-	answer := health{Status: "ready", Checks: map[string]string{}}
 	status := http.StatusOK
+	if slices.ContainsFunc(checks, func(c check) bool { return c.err != nil }) {
+		status = http.StatusServiceUnavailable
+	}
+	if r.URL.Query().Has("verbose") {
+		writeChecks(w, status, checks)
+		return
+	}
+	answer := health{Status: "ready", Checks: map[string]string{}}
+	if status != http.StatusOK {
+		answer.Status = "not ready"
+	}
 	for _, c := range checks {
-		answer.Checks[c.name] = cmp.Or(c.note, "ok")
-		if c.err != nil {
-			answer.Checks[c.name] = c.err.Error()
-			answer.Status, status = "not ready", http.StatusServiceUnavailable
-		}
+		answer.Checks[c.name] = c.text()
 	}
 	writeJSON(w, status, answer)
+}
+
+// writeChecks writes a line for each check, as Kubernetes does.
+func writeChecks(w http.ResponseWriter, status int, checks []check) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	for _, c := range checks {
+		sign := "+"
+		if c.err != nil {
+			sign = "-"
+		}
+		fmt.Fprintf(w, "[%s]%s %s\n", sign, c.name, c.text())
+	}
+	if status == http.StatusOK {
+		fmt.Fprintln(w, "readyz check passed")
+	} else {
+		fmt.Fprintln(w, "readyz check failed")
+	}
+}
+
+// version says what runs.
+func (h *httpServer) version(w http.ResponseWriter, _ *http.Request) {
+	version, revision := buildVersion()
+	writeJSON(w, http.StatusOK, map[string]string{"version": version, "revision": revision, "goversion": runtime.Version()})
 }
 
 // health is the body of /healthz and /readyz.
@@ -112,6 +160,14 @@ type check struct {
 	name string
 	err  error  // nil: it holds
 	note string // what to say of one that holds, "": ok
+}
+
+// text is what is said of the check in one line.
+func (c *check) text() string {
+	if c.err != nil {
+		return strings.Join(strings.Fields(c.err.Error()), " ")
+	}
+	return cmp.Or(c.note, "ok")
 }
 
 // probeName is the file that is written and removed to see whether the data directory can be written to.

@@ -52,7 +52,15 @@ func TestHealthAndReadiness(t *testing.T) {
 	if status, body := get(t, b, "/healthz"); status != http.StatusOK {
 		t.Errorf("a full disk does not end the process: %d %s", status, body)
 	}
+	if status, body := get(t, b, "/readyz?verbose"); status != http.StatusServiceUnavailable ||
+		!strings.HasPrefix(body, "[+]broker ok\n[-]disk data directory is not writable") || !strings.HasSuffix(body, "\nreadyz check failed\n") {
+		t.Errorf("with a full disk: %d %s", status, body)
+	}
 	faults.SetRules()
+	if status, body := get(t, b, "/readyz?verbose"); status != http.StatusOK || !strings.HasPrefix(body, "[+]broker ok\n[+]disk ") ||
+		!strings.HasSuffix(body, "\nreadyz check passed\n") {
+		t.Errorf("with room again: %d %s", status, body)
+	}
 	if status, body := get(t, b, "/readyz"); status != http.StatusOK {
 		t.Errorf("with room again: %d %s", status, body)
 	}

@@ -26,8 +26,12 @@ type Options struct {
 	// Listeners take the place of both, where clients come in by several ways and are told different addresses. The
 	// setting listeners in Config does the same; Listen, Listener and Listeners win over it.
 	Listeners []Listener
-	// HTTP is the TCP address of /metrics, /healthz and /readyz. Empty: none.
+	// HTTP is the TCP address of /metrics, /healthz, /readyz and /version. Empty: none.
 	HTTP string
+
+	// Debug adds /debug/pprof and /debug/flight to the pages of HTTP. They need no password: whoever reaches the address
+	// can profile the process.
+	Debug bool
 
 	// Config holds settings by their Kafka names ("num.partitions": "4"). Nil is all defaults.
 	Config map[string]string

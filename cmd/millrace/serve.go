@@ -33,6 +33,7 @@ type serveFlags struct {
 	shutdownTimeout time.Duration
 	exitWithParent  bool
 	check           bool
+	debug           bool
 }
 
 func newServeCommand() *cobra.Command {
@@ -64,7 +65,7 @@ MILLRACE_DATA_DIR, MILLRACE_LISTEN, MILLRACE_HTTP and MILLRACE_LOG_LEVEL stand f
 	f.StringVarP(&flags.file, "config", "c", "", "file with settings: *.yaml, *.yml or Java properties")
 	f.StringVar(&flags.dataDir, "data-dir", "", "directory that everything is kept in")
 	f.StringVar(&flags.listen, "listen", "", "address for Kafka clients, port 0 takes a free one (default 127.0.0.1:9092)")
-	f.StringVar(&flags.http, "http", defaultHTTP, `address of /metrics, /healthz and /readyz, or "none"`)
+	f.StringVar(&flags.http, "http", defaultHTTP, `address of /metrics, /healthz, /readyz and /version, or "none"`)
 	f.BoolVar(&flags.inMemory, "in-memory", false, "keep everything in memory and lose it at the end")
 	f.BoolVar(&flags.dev, "dev", false, "keep everything in a temporary directory that is removed at the end")
 	f.StringArrayVarP(&flags.pairs, "set", "X", nil, "setting, KEY=VALUE (repeatable)")
@@ -72,6 +73,7 @@ MILLRACE_DATA_DIR, MILLRACE_LISTEN, MILLRACE_HTTP and MILLRACE_LOG_LEVEL stand f
 	flags.logLevel = "info"
 	f.Var(&flags.logLevel, "log-level", "debug, info, warn or error")
 	f.DurationVar(&flags.shutdownTimeout, "shutdown-timeout", 30*time.Second, "how long a shutdown waits for clients")
+	f.BoolVar(&flags.debug, "debug", false, "serve /debug/pprof and /debug/flight on the address of --http, for whoever reaches it")
 	f.BoolVar(&flags.check, "check", false, "validate the configuration and do not start")
 	f.BoolVar(&flags.exitWithParent, "exit-with-parent", false, "shut down at the end of stdin")
 	f.Lookup("exit-with-parent").Hidden = true

@@ -26,6 +26,7 @@ func (f *serveFlags) addresses(plan *servePlan, changed func(string) bool) {
 	if f.http != noHTTP {
 		plan.options.HTTP = f.http
 	}
+	plan.options.Debug = f.debug
 }
 
 // deriveListeners does what Confluent's image does for compose files that only say what to advertise: it listens on the

@@ -49,6 +49,9 @@ func (f *serveFlags) plan(changed func(string) bool, environ []string) (*servePl
 		settings: &settings.Settings{}, temporary: f.dev, level: f.logLevel.level(),
 		shutdownTimeout: f.shutdownTimeout, exitWithParent: f.exitWithParent,
 	}
+	if f.debug && f.http == noHTTP {
+		return nil, usage.Errorf("serve: --debug needs an address for HTTP, see --http")
+	}
 	if f.shutdownTimeout <= 0 {
 		return nil, usage.Errorf("serve: --shutdown-timeout must be greater than 0")
 	}

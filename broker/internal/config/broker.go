@@ -28,6 +28,7 @@ type Broker struct {
 	MaxConnectionsPerIp                  int32
 	MaxIncrementalFetchSessionCacheSlots int32
 	MillraceFsyncConcurrency             int32
+	MillraceMetricsCompat                string
 	MillraceMetricsGranularity           string
 	MillraceMetricsMaxGroups             int32
 	MillraceMetricsMaxTopics             int32

@@ -115,6 +115,8 @@ var brokerTable = []Setting{
 		Doc: "The flush mode of topics that do not set their own."},
 	{Name: "millrace.fsync.concurrency", Kind: Int, Default: "16", allowed: between(1, 1024),
 		Doc: "How many partitions are synced at the same time."},
+	{Name: "millrace.metrics.compat", Kind: String, Default: "none", allowed: oneOf("none", "kafka_exporter"),
+		Doc: "Whose names the metrics have besides their own."},
 	{Name: "millrace.metrics.granularity", Kind: String, Default: "topic", allowed: oneOf("broker", "topic", "partition"),
 		Doc: "How finely metrics are labelled: per broker, topic or partition."},
 	{Name: "millrace.metrics.max.groups", Kind: Int, Default: "1000", allowed: atLeast(0),
