@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 type serveFlags struct {
@@ -228,28 +229,38 @@ func recoveredText(found broker.Recovered) string {
 	return fmt.Sprintf("%s, %d bytes checked, %d unacknowledged bytes cut off", text, found.ScannedBytes, found.TornBytes)
 }
 
-// createTopics creates the topics of --topic that do not exist, as any client would.
+// createTopics creates the topics of --topic that do not exist, as any client would, but for the address: whatever
+// clients are told, this process need not be able to connect to it.
 func createTopics(ctx context.Context, address net.Addr, topics []startTopic) error {
 	if len(topics) == 0 {
 		return nil
 	}
-	c := connection{brokers: []string{dialable(address)}}
-	return c.admin(ctx, func(ctx context.Context, client *kadm.Client) error {
-		for _, topic := range topics {
-			response, err := client.CreateTopic(ctx, topic.partitions, -1, nil, topic.name)
-			if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-				return fmt.Errorf("--topic %s: %w", topic.name, brokerError(err, response.ErrMessage))
-			}
+	local := dialable(address)
+	c := connection{brokers: []string{local}}
+	client, err := c.open(ctx, kgo.RetryTimeout(requestMax), kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, network, local)
+	}))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, requestMax)
+	defer cancel()
+	for _, topic := range topics {
+		response, err := kadm.NewClient(client).CreateTopic(ctx, topic.partitions, -1, nil, topic.name)
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("--topic %s: %w", topic.name, brokerError(err, response.ErrMessage))
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
-// dialable is the listening address as this host can dial it.
+// dialable is the listening address as this host can dial it, whether or not it can resolve names.
 func dialable(address net.Addr) string {
 	host, port, err := net.SplitHostPort(address.String())
 	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
-		return net.JoinHostPort("localhost", port)
+		return net.JoinHostPort("127.0.0.1", port)
 	}
 	return address.String()
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/millrace/millrace/broker"
+	"github.com/millrace/millrace/internal/freeport"
 )
 
 // imageFile is the file of millrace's own image.
@@ -136,4 +137,14 @@ func TestServeOnSeveralListeners(t *testing.T) {
 			t.Errorf("clients of %s at %s are told %q", name, address, got)
 		}
 	}
+}
+
+// A broker behind a name that only its clients can resolve creates its topics all the same.
+func TestStartTopicsDoNotDependOnTheAdvertisedAddress(t *testing.T) {
+	http := freeport.Address(t)
+	p := start(t, "serve", "--in-memory", "--http", http, "--topic", "t", "-X", "listeners=A://0.0.0.0:0", "-X", "advertised.listeners=A://nobody.invalid:1")
+	eventually(t, "the banner is out", func() bool { return strings.Contains(p.stderr.String(), bannerKafka+"  ") })
+	eventually(t, "the broker is ready", func() bool {
+		return cli(t, "", "cluster", "health", "--local", "--http", http).code == 0
+	})
 }
