@@ -3,14 +3,13 @@ package main
 import (
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/grep"
+	"github.com/millrace/millrace/cmd/millrace/internal/jq"
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
 	"github.com/millrace/millrace/cmd/millrace/internal/whence"
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 type consumeFlags struct {
@@ -19,6 +18,13 @@ type consumeFlags struct {
 	toEnd      bool
 	format     string
 	json       bool
+	pretty     bool
+	raw        bool
+	delimiter  string
+	keyEnd     string
+	color      string
+	jq         string
+	jqErrors   string
 	group      string
 	partitions string
 	grep       []string
@@ -44,11 +50,16 @@ func newConsumeCommand(c *connection) *cobra.Command {
 headers, %T %K %V %H sizes, and modifiers like %k{hex}, %v{base64}, %d{go#2006-01-02#}.
 -J prints one JSON object per record that holds everything and that produce -J reads.
 
+--jq evaluates an expression of jq's language on that object and prints what it gives, one line of
+JSON per result; nothing for a record without a result. -r prints strings as they are. With -f, -K or
+-D the expression only selects: null and false leave a record out. A record takes at most a second.
+
 With -g the group's committed offsets say where to begin, -o where there are none yet. An offset is
 committed after its record was printed, so a crash prints a record again rather than never.`,
 		Example: `  millrace consume clicks -o -10 -e
   millrace consume clicks -f '%p:%o %d{go#15:04:05#} %k %v\n'
   millrace consume orders -G v:refund -G '!h:test' -J
+  millrace consume orders --jq 'select(.value|fromjson|.total > 100)' | millrace produce large -J
   millrace consume orders --tail 5`,
 		Args:              atLeastOne("TOPIC"),
 		ValidArgsFunction: c.completeTopics(),
@@ -66,6 +77,13 @@ committed after its record was printed, so a crash prints a record again rather 
 	f.BoolVarP(&flags.toEnd, "exit", "e", false, "stop at the end as it is at the start")
 	f.StringVarP(&flags.format, "format", "f", `%v\n`, "what to print of a record")
 	f.BoolVarP(&flags.json, "json", "J", false, "print one JSON object per record")
+	f.BoolVar(&flags.pretty, "pretty", false, "print one indented JSON object per record")
+	f.BoolVarP(&flags.raw, "raw", "r", false, "print values and nothing between them; with --jq, strings without quotes")
+	f.StringVarP(&flags.keyEnd, "key-delimiter", "K", "", "print the key and this before the value")
+	f.StringVarP(&flags.delimiter, "delimiter", "D", `\n`, "print this after each record")
+	f.StringVar(&flags.color, "color", "auto", "colour JSON: auto (on a terminal, unless NO_COLOR is set), always or never")
+	f.StringVar(&flags.jq, "jq", "", "evaluate an expression of jq's language on the JSON object of each record")
+	f.StringVar(&flags.jqErrors, "jq-errors", "fail", "a record on which --jq fails ends consume (fail) or is counted and left out (skip)")
 	f.StringVarP(&flags.group, "group", "g", "", "consume as a member of a group and commit offsets")
 	f.StringVarP(&flags.partitions, "partitions", "p", "", "only these partitions: 0,3,5-7")
 	f.StringArrayVarP(&flags.grep, "grep", "G", nil, "only records that match: k:RE, v:RE, h:NAME=RE, !... (repeatable, all must match)")
@@ -83,7 +101,10 @@ type consumePlan struct {
 	group      string
 	partitions []int32 // nil: all
 	filter     grep.Filter
-	tail       int // 0: no tail
+	jq         *jq.Filter // nil: none
+	jqSelects  bool       // its results are not printed, only looked at
+	jqSkips    bool       // records on which it fails are left out
+	tail       int        // 0: no tail
 	timeout    time.Duration
 	appender   appender
 	output     io.Writer
@@ -115,8 +136,25 @@ func (f *consumeFlags) plan(cmd *cobra.Command, topics []string) (*consumePlan, 
 		}
 		plan.filter = append(plan.filter, term)
 	}
-	plan.appender, err = f.appender(cmd.Flags().Changed("format"))
+	if err := f.addExpression(plan, cmd.Flags().Changed); err != nil {
+		return nil, err
+	}
+	plan.appender, err = f.appender(cmd.Flags().Changed, isTerminal(plan.output))
 	return plan, err
+}
+
+func (f *consumeFlags) addExpression(plan *consumePlan, changed func(string) bool) (err error) {
+	switch {
+	case f.jqErrors != "fail" && f.jqErrors != "skip":
+		return usage.Errorf("consume: --jq-errors: %v", usage.Unknown("policy", f.jqErrors, []string{"fail", "skip"}))
+	case !changed("jq") && changed("jq-errors"):
+		return usage.Errorf("consume: --jq-errors needs --jq")
+	case !changed("jq"):
+		return nil
+	}
+	plan.jqSkips, plan.jqSelects = f.jqErrors == "skip", changed("format") || changed("key-delimiter") || changed("delimiter")
+	plan.jq, err = jq.Parse(f.jq)
+	return err
 }
 
 // check refuses numbers out of range and flags that contradict each other.
@@ -139,30 +177,17 @@ func (f *consumeFlags) check(changed func(string) bool) error {
 	}
 	for _, pair := range []struct{ a, nameA, b, nameB string }{
 		{"tail", "--tail", "offset", "-o"}, {"tail", "--tail", "group", "-g"}, {"tail", "--tail", "num", "-n"},
-		{"group", "-g", "partitions", "-p"}, {"json", "-J", "format", "-f"},
+		{"group", "-g", "partitions", "-p"}, {"json", "-J", "format", "-f"}, {"pretty", "--pretty", "format", "-f"},
+		{"raw", "-r", "format", "-f"}, {"raw", "-r", "json", "-J"}, {"raw", "-r", "pretty", "--pretty"}, {"raw", "-r", "delimiter", "-D"},
+		{"raw", "-r", "key-delimiter", "-K"}, {"delimiter", "-D", "format", "-f"}, {"delimiter", "-D", "json", "-J"},
+		{"delimiter", "-D", "pretty", "--pretty"}, {"key-delimiter", "-K", "format", "-f"}, {"key-delimiter", "-K", "json", "-J"},
+		{"key-delimiter", "-K", "pretty", "--pretty"},
 	} {
 		if changed(pair.a) && changed(pair.b) {
 			return usage.Errorf("consume: %s and %s exclude each other", pair.nameA, pair.nameB)
 		}
 	}
 	return nil
-}
-
-// appender appends one record in its printed form.
-type appender func(dst []byte, partition *kgo.FetchPartition, record *kgo.Record) []byte
-
-func (f *consumeFlags) appender(chosen bool) (appender, error) {
-	if f.json || f.format == "json" {
-		return appendEnvelope, nil
-	}
-	if chosen && !strings.ContainsAny(f.format, `%\`) {
-		return nil, usage.Errorf(`consume: -f: %q names no part of a record (like %%v), for JSON use -J`, f.format)
-	}
-	formatter, err := kgo.NewRecordFormatter(f.format)
-	if err != nil {
-		return nil, usage.Errorf("consume: -f: %v in %q (see millrace consume --help)", err, f.format)
-	}
-	return formatter.AppendPartitionRecord, nil
 }
 
 // hasPartition reports whether the plan reads partition p of each topic.

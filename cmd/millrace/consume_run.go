@@ -78,6 +78,7 @@ type reading struct {
 	left   int64          // records still to print, -1 without limit
 	done   []*kgo.Record  // printed since the last flush, or passed over: in a group, what may be committed
 	tail   *tailCollector // takes the records instead of writer
+	jq     jqFailures
 }
 
 // follow reads on until the plan's end, from partitions directly or as a member of a group.
@@ -87,6 +88,7 @@ func (p *consumePlan) follow(ctx context.Context, c *connection, spans map[parti
 		r.left = p.count
 	}
 	err := r.read(ctx, c, stderr)
+	r.jq.tell(stderr)
 	if errors.Is(err, errTimeout) {
 		if p.count > 0 && r.left > 0 {
 			return fmt.Errorf("%w: %d of %d within %v", errTooFew, p.count-r.left, p.count, p.timeout)
@@ -148,7 +150,7 @@ func (r *reading) loop(ctx context.Context) error {
 		poll, cancel := context.WithTimeout(ctx, pollMax)
 		fetches := r.client.PollRecords(poll, pollRecordsMax)
 		cancel()
-		err := r.handle(fetches)
+		err := r.handle(ctx, fetches)
 		if flushed := r.flush(); flushed != nil {
 			return flushed
 		}
@@ -175,7 +177,7 @@ func endOf(ctx context.Context) error {
 }
 
 // handle prints the wanted records of one poll.
-func (r *reading) handle(fetches kgo.Fetches) error {
+func (r *reading) handle(ctx context.Context, fetches kgo.Fetches) error {
 	var failed error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		switch {
@@ -194,22 +196,29 @@ func (r *reading) handle(fetches kgo.Fetches) error {
 			if failed != nil {
 				return
 			}
-			failed = r.one(&p.FetchPartition, record)
+			failed = r.one(ctx, &p.FetchPartition, record)
 		}
 	})
 	return failed
 }
 
-func (r *reading) one(partition *kgo.FetchPartition, record *kgo.Record) error {
+func (r *reading) one(ctx context.Context, partition *kgo.FetchPartition, record *kgo.Record) error {
 	wanted := r.cursor.take(record) && r.plan.filter.Match(record)
+	p := printable{record: record}
+	if wanted && r.plan.jq != nil {
+		var err error
+		if wanted, err = r.evaluate(ctx, &p); err != nil {
+			return err
+		}
+	}
 	if r.tail != nil {
 		if wanted {
-			r.tail.add(record)
+			r.tail.add(p)
 		}
 		return nil
 	}
 	if wanted {
-		if err := r.writer.write(partition, record); err != nil {
+		if err := r.writer.write(partition, p); err != nil {
 			return err
 		}
 	}

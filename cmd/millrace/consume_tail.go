@@ -8,8 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // tailMax bounds --tail, whose records are held in memory.
@@ -27,9 +25,10 @@ func (p *consumePlan) printTail(ctx context.Context, c *connection, ends map[par
 		if len(r.tail.heap) < p.tail && !whole && ctx.Err() == nil {
 			continue
 		}
+		r.jq.tell(stderr)
 		writer := newRecordWriter(p.output, p.appender)
 		for _, item := range r.tail.sorted() {
-			if err := writer.write(nil, item.record); err != nil {
+			if err := writer.write(nil, item.printable); err != nil {
 				return err
 			}
 		}
@@ -52,7 +51,7 @@ func tailSpans(all map[partitionKey]*partitionSpan, window int64) (spans map[par
 // partition, whatever the timestamps do, so that merging by time keeps each partition in order.
 type tailItem struct {
 	timeMs int64
-	record *kgo.Record
+	printable
 }
 
 func (a tailItem) compare(b tailItem) int {
@@ -91,14 +90,15 @@ func newTailCollector(limit int) *tailCollector {
 }
 
 // add takes the next record of its partition.
-func (c *tailCollector) add(record *kgo.Record) {
+func (c *tailCollector) add(p printable) {
+	record := p.record
 	key := partitionKey{record.Topic, record.Partition}
 	timeMs := record.Timestamp.UnixMilli()
 	if latest, ok := c.latest[key]; ok {
 		timeMs = max(timeMs, latest)
 	}
 	c.latest[key] = timeMs
-	heap.Push(&c.heap, tailItem{timeMs, record})
+	heap.Push(&c.heap, tailItem{timeMs, p})
 	if len(c.heap) > c.limit {
 		heap.Pop(&c.heap)
 	}
