@@ -16,6 +16,7 @@ const (
 	pebble     = "github.com/cockroachdb/pebble/v2"
 	cobra      = "github.com/spf13"
 	yaml       = "go.yaml.in/yaml"
+	gojq       = "github.com/itchyny/gojq"
 	extended   = "golang.org/x"
 	records    = module + "/log/record"
 	disk       = module + "/internal/disk"
@@ -44,7 +45,7 @@ var layers = []layer{
 	{"broker/internal/txn", []string{kmsg, records, invariants}},
 	{"broker/internal/metadata", []string{kmsg, records, invariants, module + "/broker/internal/config"}},
 	{"cmd/...", []string{module + "/broker$", module + "/log", module + "/consumer", module + "/streams",
-		module + "/windows", module + "/state", module + "/docs/deploy", disk, franz, cobra, yaml, prometheus}},
+		module + "/windows", module + "/state", module + "/docs/deploy", disk, franz, cobra, yaml, gojq, prometheus}},
 	{"docs/deploy", nil},
 	{"internal/...", nil},
 	{"examples/...", []string{module + "/broker$", module + "/consumer", module + "/streams", module + "/windows",
