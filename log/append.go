@@ -130,8 +130,11 @@ func (l *Log) noteLocked(b record.Batch, options AppendOptions, config *Config) 
 	l.saveIndexEntriesLocked()
 }
 
-// noteMax takes note of a batch's largest timestamp.
+// noteMax takes note of a batch's largest timestamp. One without records has none: it is what compaction left.
 func (x *indexes) noteMax(header headerView) {
+	if header.Count() == 0 {
+		return
+	}
 	if x.maxTimestamp.Load() < header.MaxTimestampMs() {
 		x.maxTimestamp.Store(header.MaxTimestampMs())
 		x.maxOffset.Store(header.LastOffset())
@@ -161,7 +164,7 @@ func (l *Log) rollDueLocked(b record.Batch, nowMs int64, config *Config) bool {
 	x := s.indexes.Load()
 	return size+int64(len(b)) > config.SegmentBytes ||
 		b.LastOffset()-s.base > math.MaxInt32 ||
-		active.ageMs(b, nowMs) > config.SegmentMs-l.jitterMs(s.base, config) ||
+		active.ageMs(b, nowMs) > config.rollMs()-l.jitterMs(s.base, config) ||
 		int64(x.offsets.len()+1)*offsetEntrySize > config.SegmentIndexBytes ||
 		// One entry more is added when the segment is sealed.
 		int64(x.times.len()+2)*timeEntrySize > config.SegmentIndexBytes
@@ -182,7 +185,7 @@ func (l *Log) jitterMs(base int64, config *Config) int64 {
 		return 0
 	}
 	hash := (l.jitterSeed ^ uint64(base)) * fnvPrime
-	return min(int64(hash>>1)%config.SegmentJitterMs, config.SegmentMs)
+	return min(int64(hash>>1)%config.SegmentJitterMs, config.rollMs())
 }
 
 const fnvPrime = 1099511628211

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,6 +17,7 @@ type directory struct {
 	kafkaSnapshots []int64    // of .snapshot files, ascending
 	torn           []string   // names of torn tails, ascending
 	leftovers      []string   // names of what a crash left behind
+	swaps          []*segment // cleaned segments that are about to take the place of others, ascending
 	indexes        map[int64][]string
 	has            map[string]bool
 }
@@ -33,11 +33,11 @@ func listDirectory(fsys disk.FS, dir string) (*directory, error) {
 		if e.IsDir {
 			continue
 		}
-		if strings.HasSuffix(e.Name, swapSuffix) {
-			return nil, &CorruptError{Path: filepath.Join(dir, e.Name), Err: errors.New(
-				"a compaction by Kafka was interrupted here: start and stop Kafka on this directory once before copying it")}
-		}
 		d.add(fsys, dir, e)
+	}
+	if len(d.swaps) > 0 && !d.has[checkpointName] && !d.has[syncMarkName] {
+		return nil, &CorruptError{Path: d.swaps[0].dataPath(), Err: errors.New(
+			"a compaction by Kafka was interrupted here: start and stop Kafka on this directory once before copying it")}
 	}
 	for base, names := range d.indexes {
 		if !slices.ContainsFunc(d.segments, func(s *segment) bool { return s.base == base }) {
@@ -55,6 +55,12 @@ func (d *directory) add(fsys disk.FS, dir string, e disk.Entry) {
 			d.leftovers = append(d.leftovers, e.Name)
 			return
 		}
+	}
+	if base, ok := parseName(e.Name, logSuffix+swapSuffix); ok {
+		s := newSegment(fsys, dir, base, e.Size)
+		s.mu.swap = true
+		d.swaps = append(d.swaps, s)
+		return
 	}
 	if base, ok := parseName(e.Name, logSuffix); ok {
 		d.segments = append(d.segments, newSegment(fsys, dir, base, e.Size))

@@ -20,6 +20,7 @@
 //	<offset>.producers           idempotent producers below the offset, five batches each
 //	millrace.checkpoint          log start, recovery point, and whether the log was closed in order
 //	millrace.syncmark            how far the log is durable, after every sync
+//	millrace.cleaner             how far the log has been compacted, and below which offset some may be missing
 //	<base>.<position>.torn       what recovery cut off the end, for whoever wants to know
 //
 // How batches become durable is one of two implementations of durability: groupCommit goes through the page cache and
@@ -29,13 +30,19 @@
 //
 // # Invariants
 //
-//   - dense offsets: every batch begins where the one before it ends, across segments too
-//     (asserted; TestWhatWasAppendedIsReadBack, TestHoleBetweenSegmentsIsDamage, TestLogIsASliceOfBatches).
+//   - dense offsets: every batch is appended where the one before it ends, across segments too; only below the offset that
+//     millrace.cleaner says may some be missing, because compaction took them away, and never a segment's last batch
+//     (asserted; TestWhatWasAppendedIsReadBack, TestHoleBetweenSegmentsIsDamage, TestLogIsASliceOfBatches,
+//     TestGapsAreLegalOnlyBelowTheCleanerCheckpoint).
+//   - the newest of each key stays: compaction removes a record only when a later one has its key, or when it is a tombstone
+//     whose delete horizon has passed; offsets never change (TestCompactionKeepsTheLastRecordOfEachKey).
+//   - one or the other: a crash in a compaction leaves the segments as they were or the one that replaces them
+//     (TestCrashAfterEveryOperation and TestEveryCallFailsOnce, the script "compact").
 //   - only batches before the end: a file that is written directly may be longer, by zeros alone, until it is sealed
 //     (TestDirectlyWrittenFilesAreTheSameAsBuffered, TestAnySubsetOfUnsyncedBlocksStarts).
 //   - durable prefix: log start <= log end and durable <= log end; what is durable is a prefix, and a crash cuts behind it
 //     or the log does not open (asserted; TestCrashAfterEveryOperation, TestDamageTakesTheLogOfflineAndChangesNothing).
-//   - sealed is immutable: only the last segment is written to, and all that belongs to a segment is durable before the
+//   - sealed is immutable: only the last segment is written to, compaction replaces files and changes none, and all that belongs to a segment is durable before the
 //     next one exists, so that only the last one can have a torn tail (TestAnySubsetOfUnsyncedBlocksStarts).
 //   - an index is only a hint: whatever it says is checked against the batch that it names before it is believed
 //     (TestFilesThatAreHintsAreRebuilt, TestWrongIndexEntriesMisleadNobody).

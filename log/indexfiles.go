@@ -95,7 +95,7 @@ func (s *segment) timeEntriesHold(file disk.File, offsets []offsetEntry, times [
 		if header.LastOffset() == s.base+int64(last.relative) {
 			found = header.MaxTimestampMs() == last.timestampMs
 		}
-		holds = header.MaxTimestampMs() <= last.timestampMs
+		holds = header.MaxTimestampMs() <= last.timestampMs || header.Count() == 0
 		return holds
 	})
 	return err == nil && found && holds

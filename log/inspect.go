@@ -105,7 +105,8 @@ type InspectOptions struct {
 	Records bool
 	// MaxRecordBytes bounds what the records of one batch may become; 0: 1 GiB.
 	MaxRecordBytes int
-	// Compacted takes gaps between offsets for the work of compaction and not for damage.
+	// Compacted takes gaps between offsets for the work of compaction and not for damage. Where the directory says itself how
+	// far it has been compacted it is not needed.
 	Compacted bool
 }
 
@@ -150,6 +151,7 @@ type inspection struct {
 	checkpoint      checkpoint
 	checkpointKnown bool
 	markKnown       bool
+	cleaner         cleanerState
 	floor           place // all before it was durable when the inspection began
 	saved           epochs
 	savedKnown      bool
@@ -180,6 +182,9 @@ func (i *inspection) run() error {
 	}
 	i.directory = directory
 	if err := i.inspectFiles(); err != nil {
+		return err
+	}
+	if err := i.adoptSwaps(); err != nil {
 		return err
 	}
 	if err := i.inspectBeginning(); err != nil {
@@ -276,7 +281,7 @@ func (i *inspection) inspectEpochs() error {
 	}
 	begins := max(i.summary.LogStartOffset, i.directory.segments[0].base)
 	for _, e := range i.saved {
-		if e.startOffset <= begins || e.startOffset >= i.next || slices.Contains(i.seen, e) {
+		if e.startOffset <= begins || e.startOffset >= i.next || slices.Contains(i.seen, e) || i.beginsInGap(e) {
 			continue
 		}
 		err := i.find(Repairable, i.name(leaderEpochName), -1,
@@ -287,6 +292,19 @@ func (i *inspection) inspectEpochs() error {
 		}
 	}
 	return nil
+}
+
+// beginsInGap says whether compaction may have taken away the first batch of the epoch, and those that are left agree with it.
+func (i *inspection) beginsInGap(e epochStart) bool {
+	if missing, err := i.mayBeMissing(e.startOffset); err != nil || !missing {
+		return false
+	}
+	for _, seen := range i.seen {
+		if seen.epoch >= e.epoch {
+			return seen.startOffset >= e.startOffset
+		}
+	}
+	return true
 }
 
 // vanished says whether a file that was listed is gone: a broker has deleted it meanwhile.

@@ -26,6 +26,9 @@ func (i *inspection) readMarks() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrNewerFormat) {
 		return err
 	}
+	if i.cleaner, _, err = readCleanerState(i.options.FS, i.options.Dir); err != nil && !errors.Is(err, ErrNewerFormat) {
+		return err
+	}
 	i.markKnown = known
 	i.floor, i.summary.LogStartOffset = i.checkpoint.recovery, i.checkpoint.logStart
 	if known {
@@ -110,6 +113,8 @@ func (i *inspection) describerOf(name string) describer {
 		return describeCheckpoint
 	case syncMarkName:
 		return describeSyncMark
+	case cleanerName:
+		return describeCleaner
 	case partitionMetadataName:
 		return describeTopicID
 	case leaderEpochName:
@@ -118,7 +123,7 @@ func (i *inspection) describerOf(name string) describer {
 	switch suffix := filepath.Ext(name); {
 	case slices.Contains(i.directory.leftovers, name):
 		return func([]byte) (string, error) {
-			return "left behind by an interrupted roll or deletion: the next start removes it", nil
+			return "left behind by an interrupted roll, deletion or compaction: the next start removes it", nil
 		}
 	case suffix == producersSuffix:
 		return describeProducers
@@ -128,7 +133,7 @@ func (i *inspection) describerOf(name string) describer {
 		return describeTxnIndex
 	case suffix == tornSuffix:
 		return func([]byte) (string, error) { return "a torn tail that a recovery cut off and set aside", nil }
-	case strings.HasSuffix(name, logSuffix), suffix == indexSuffix, suffix == timeIndexSuffix:
+	case strings.HasSuffix(name, logSuffix), suffix == swapSuffix, suffix == indexSuffix, suffix == timeIndexSuffix:
 		return nil
 	}
 	return func([]byte) (string, error) { return "unknown", nil }
@@ -160,6 +165,14 @@ func describeSyncMark(data []byte) (string, error) {
 	}
 	return fmt.Sprintf("mark %d; log start %d; durable below offset %d, at byte %d of %s",
 		mark.sequence, mark.logStart, mark.durable.offset, mark.durable.position, fileName(mark.durable.segment, logSuffix)), nil
+}
+
+func describeCleaner(data []byte) (string, error) {
+	c, err := decodeCleanerState(data)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("compacted below offset %d; offsets may be missing below %d", c.dirty, c.sparse), nil
 }
 
 func describeTopicID(data []byte) (string, error) {

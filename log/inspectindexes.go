@@ -14,8 +14,9 @@ type indexInspection struct {
 	torn                     bool  // some of the batches cannot be read
 	offsets, times           []offsetOrTime
 	offsetsKnown, timesKnown bool
-	nextOffset, nextTime     int // the first entry that no batch has confirmed yet
-	maxTimestampMs           int64
+	nextOffset, nextTime     int   // the first entry that no batch has confirmed yet
+	maxTimestampMs           int64 // of the batches with records
+	maxOfAllMs               int64 // Kafka counts those that compaction has emptied
 	problems                 []indexProblem
 }
 
@@ -45,7 +46,7 @@ func known(is bool, count int) int {
 
 func (w *segmentInspection) openIndexes() error {
 	x := &w.indexes
-	x.base, x.maxTimestampMs = w.segment.base, record.NoTimestamp
+	x.base, x.maxTimestampMs, x.maxOfAllMs = w.segment.base, record.NoTimestamp, record.NoTimestamp
 	for _, index := range []struct {
 		suffix  string
 		size    int
@@ -106,12 +107,15 @@ func (x *indexInspection) batch(b record.Batch, position int64) {
 				position, x.base+int64(e.relative), b.LastOffset())
 		}
 	}
-	x.maxTimestampMs = max(x.maxTimestampMs, b.MaxTimestampMs())
+	x.maxOfAllMs = max(x.maxOfAllMs, b.MaxTimestampMs())
+	if b.Count() > 0 {
+		x.maxTimestampMs = max(x.maxTimestampMs, b.MaxTimestampMs())
+	}
 	for ; x.nextTime < len(x.times) && x.base+int64(x.times[x.nextTime].relative) <= b.LastOffset(); x.nextTime++ {
 		e := x.times[x.nextTime]
 		if offset := x.base + int64(e.relative); offset < b.BaseOffset() {
 			x.complain(timeIndexSuffix, e.at, "the entry names offset %d, which no batch has", offset)
-		} else if e.timestampMs != x.maxTimestampMs {
+		} else if e.timestampMs != x.maxTimestampMs && e.timestampMs != x.maxOfAllMs {
 			x.complain(timeIndexSuffix, e.at, "the entry says that the largest timestamp up to offset %d is %d, it is %d",
 				offset, e.timestampMs, x.maxTimestampMs)
 		}
@@ -145,6 +149,9 @@ func (w *segmentInspection) closeIndexes(end int64) error {
 	}
 	if deleted, err := w.deletedBelow(w.next); err != nil || deleted {
 		return err
+	}
+	if w.replacedMeanwhile() {
+		return nil
 	}
 	for _, p := range x.problems {
 		err := w.find(Repairable, w.segment.path(p.suffix), p.at, p.problem, "remove the file while no broker runs: it is made anew from the batches")

@@ -24,8 +24,12 @@ type segmentInspection struct {
 }
 
 func (i *inspection) inspectSegment(s *segment, first, last bool) error {
-	path := s.path(logSuffix)
+	path := s.dataPath()
 	file, err := i.options.FS.Open(path)
+	if vanished(err) && path != s.path(logSuffix) { // the compaction was finished meanwhile
+		path = s.path(logSuffix)
+		file, err = i.options.FS.Open(path)
+	}
 	if i.lastVanished = vanished(err); i.lastVanished {
 		return i.find(Note, path, -1, "deleted while the directory was read", noRemedy)
 	}
@@ -63,12 +67,15 @@ func (i *inspection) inspectJoint(s *segment, path string, first bool) error {
 	before := i.next
 	i.next = s.base
 	switch {
-	case first || s.base == before || s.base > before && i.options.Compacted:
+	case first || s.base == before:
 		return nil
 	case s.base < before:
 		return i.find(Damage, path, -1, fmt.Sprintf("the segment begins at offset %d, the one before ends at %d", s.base, before), restoreRemedy)
 	}
 	if deleted, err := i.deletedBelow(s.base); err != nil || deleted {
+		return err
+	}
+	if missing, err := i.mayBeMissing(s.base); err != nil || missing {
 		return err
 	}
 	return i.find(Damage, path, -1,
@@ -211,7 +218,12 @@ func (w *segmentInspection) sound(b record.Batch, position int64, info *BatchInf
 		if err := complain("offset %d was to follow", next); err != nil {
 			return err
 		}
-	case base > next && !unsure && !w.options.Compacted:
+	case base > next && !unsure:
+		if missing, err := w.mayBeMissing(base); err != nil {
+			return err
+		} else if missing {
+			break
+		}
 		if err := complain("offsets [%d, %d) are missing before it (normal in a compacted topic: --compacted)", next, base); err != nil {
 			return err
 		}

@@ -72,6 +72,7 @@ type known struct {
 	replaced [][]stored // what may be there instead: the content before a cut that has not returned nil
 	tails    []stored   // batches whose Append has not returned nil
 	durable  int64      // promised by Sync, DeleteBefore and so on
+	cleaned  int64      // below it, compaction may have taken away what is superseded
 	startMin int64      // the log start is at least this
 	startMax int64      // and at most this
 }
@@ -223,6 +224,19 @@ func (l *ledger) retain(to *log.Log, nowMs int64) error {
 	return err
 }
 
+// compact compacts the log as far as it is durable. The ledger's records all have the same key.
+func (l *ledger) compact(to *log.Log, nowMs, mapBytes int64) error {
+	l.mu.Lock()
+	before := min(l.mu.durable, to.DurableOffset())
+	l.mu.cleaned = max(l.mu.cleaned, before)
+	l.mu.Unlock()
+	done, err := to.Compact(log.CompactOptions{NowMs: nowMs, Before: before, MapBytes: mapBytes})
+	if done.To > before {
+		return broken("compaction up to %d went to %d", before, done.To)
+	}
+	return err
+}
+
 func (l *ledger) close(to *log.Log) error {
 	end := to.LogEndOffset()
 	failed := to.Err() != nil // then Close promises nothing
@@ -312,7 +326,7 @@ func (k known) checkContent(found []record.Batch, start, end int64) error {
 func (k known) match(found []record.Batch, start, end int64) (content []stored, reason string) {
 	var reasons []string
 	for _, content := range append(slices.Clone(k.replaced), k.content) {
-		reason := differs(found, content, start, end)
+		reason := differs(found, content, k.cleaned, start, end)
 		if reason == "" {
 			return content, ""
 		}
@@ -323,7 +337,7 @@ func (k known) match(found []record.Batch, start, end int64) (content []stored, 
 				before = len(content)
 			}
 			withTail := append(slices.Clone(content[:before]), tail)
-			if differs(found, withTail, start, end) == "" {
+			if differs(found, withTail, k.cleaned, start, end) == "" {
 				return withTail, ""
 			}
 		}
@@ -331,13 +345,23 @@ func (k known) match(found []record.Batch, start, end int64) (content []stored, 
 	return nil, strings.Join(reasons, "; or ")
 }
 
-// differs says how found, which is the log from start to end, is something else than a prefix of content.
-func differs(found []record.Batch, content []stored, start, end int64) string {
+// differs says how found, which is the log from start to end, is something else than a prefix of content, of which
+// compaction may have taken away what is superseded below cleaned.
+func differs(found []record.Batch, content []stored, cleaned, start, end int64) string {
 	first := slices.IndexFunc(content, func(s stored) bool { return s.NextOffset() > start })
 	if first < 0 {
 		first = len(content)
 	}
 	rest := content[first:]
+	if cleaned > 0 {
+		if len(found) > 0 && found[len(found)-1].NextOffset() != end {
+			return fmt.Sprintf("batches end at %d, the log at %d", found[len(found)-1].NextOffset(), end)
+		}
+		var reason string
+		if found, rest, reason = withoutSuperseded(found, rest, cleaned, start, end); reason != "" || len(found) == 0 {
+			return reason
+		}
+	}
 	for i, b := range found {
 		if i >= len(rest) {
 			return fmt.Sprintf("batch at %d was never appended", b.BaseOffset())
@@ -378,7 +402,7 @@ func readAll(l *log.Log, maxBytes int) ([]record.Batch, error) {
 			if b, data, err = record.Next(data); err != nil {
 				return nil, broken("bytes at offset %d are no batch: %v", at, err)
 			}
-			if err := b.Validate(); err != nil {
+			if err := validate(b); err != nil {
 				return nil, broken("batch at offset %d: %v", at, err)
 			}
 			found = append(found, b)
@@ -386,6 +410,80 @@ func readAll(l *log.Log, maxBytes int) ([]record.Batch, error) {
 		}
 	}
 	return found, nil
+}
+
+// validate is record.Batch.Validate for a batch that may have lost records.
+func validate(b record.Batch) error {
+	if err := b.CheckCRC(); err != nil {
+		return err
+	}
+	_, err := recordsOf(b)
+	return err
+}
+
+// kept is a record that was read back.
+type kept struct {
+	offset, timestampMs int64
+	key, value          string
+	tombstone           bool
+}
+
+func recordsOf(b record.Batch) (all []kept, err error) {
+	reader, err := b.Records(1 << 20)
+	if err != nil {
+		return nil, err
+	}
+	for last := b.BaseOffset() - 1; reader.Next(); last = reader.Offset() {
+		if reader.Offset() <= last || reader.Offset() > b.LastOffset() {
+			return nil, fmt.Errorf("offset %d after %d in [%d, %d]", reader.Offset(), last, b.BaseOffset(), b.LastOffset())
+		}
+		r := reader.Record()
+		all = append(all, kept{reader.Offset(), reader.TimestampMs(), string(r.Key), string(r.Value), r.Value == nil})
+	}
+	return all, reader.Err()
+}
+
+// withoutSuperseded checks the part of found below cleaned, the last record of which is the newest of its key or superseded
+// above, and returns what remains to be compared byte by byte.
+func withoutSuperseded(found []record.Batch, content []stored, cleaned, start, end int64) ([]record.Batch, []stored, string) {
+	offered := map[int64]kept{}
+	newest := int64(-1)
+	for _, s := range content {
+		if s.BaseOffset() >= end {
+			break
+		}
+		all, err := recordsOf(s.Batch)
+		if err != nil {
+			return nil, nil, err.Error()
+		}
+		for _, r := range all {
+			offered[r.offset] = r
+			newest = r.offset
+		}
+	}
+	present := int64(-1)
+	for _, b := range found {
+		all, err := recordsOf(b)
+		if err != nil {
+			return nil, nil, err.Error()
+		}
+		for _, r := range all {
+			if offered[r.offset] != r {
+				return nil, nil, fmt.Sprintf("%+v where %+v was", r, offered[r.offset])
+			}
+			present = r.offset
+		}
+	}
+	if newest >= start && present != newest {
+		return nil, nil, fmt.Sprintf("the newest record is at %d, found %d", newest, present)
+	}
+	for len(found) > 0 && found[0].BaseOffset() < cleaned {
+		found = found[1:]
+	}
+	for len(content) > 0 && content[0].BaseOffset() < cleaned {
+		content = content[1:]
+	}
+	return found, content, ""
 }
 
 // checkLookups asks the log for each batch by offset, by timestamp and by epoch.
@@ -401,9 +499,16 @@ func checkLookups(l *log.Log, content []record.Batch) error {
 		if size != len(b) {
 			return broken("read of offset %d alone returned %d bytes, the batch has %d", b.LastOffset(), size, len(b))
 		}
+		all, err := recordsOf(b)
+		if err != nil {
+			return err
+		}
+		if len(all) == 0 {
+			continue
+		}
 		if i > 0 && b.MaxTimestampMs() > newest {
 			found, ok, err := l.OffsetForTimestamp(b.MaxTimestampMs())
-			if err != nil || !ok || found.Offset != b.BaseOffset() || found.TimestampMs != b.MaxTimestampMs() {
+			if err != nil || !ok || found.Offset != all[0].offset || found.TimestampMs != b.MaxTimestampMs() {
 				return broken("timestamp %d is at offset %d: found %+v, %v, %v", b.MaxTimestampMs(), b.BaseOffset(), found, ok, err)
 			}
 		}
@@ -421,7 +526,7 @@ func checkLookups(l *log.Log, content []record.Batch) error {
 		if b.PartitionLeaderEpoch() == before {
 			continue
 		}
-		if found, end := l.EndOffsetForEpoch(before); found != before || end != b.BaseOffset() {
+		if found, end := l.EndOffsetForEpoch(before); found != before || end < content[i].NextOffset() || end > b.BaseOffset() {
 			return broken("epoch %d ends at %d: found epoch %d, end %d", before, b.BaseOffset(), found, end)
 		}
 	}
@@ -431,7 +536,7 @@ func checkLookups(l *log.Log, content []record.Batch) error {
 // retryAll sends every batch of the content again, as clients do that heard nothing. There must be one copy of each.
 func (k known) retryAll(l *log.Log, found []record.Batch) error {
 	end := l.LogEndOffset()
-	if differs(found, k.content, l.LogStartOffset(), end) != "" {
+	if differs(found, k.content, k.cleaned, l.LogStartOffset(), end) != "" {
 		return nil // the crash took back a cut, or left a batch that was refused: other histories, told elsewhere
 	}
 	for _, s := range k.content {
@@ -457,7 +562,7 @@ func (k known) retryAll(l *log.Log, found []record.Batch) error {
 	if err != nil {
 		return err
 	}
-	if reason := differs(all, k.content, l.LogStartOffset(), max(endOf(k.content), l.LogStartOffset())); reason != "" {
+	if reason := differs(all, k.content, k.cleaned, l.LogStartOffset(), max(endOf(k.content), l.LogStartOffset())); reason != "" {
 		return broken("after all retries: %s", reason)
 	}
 	return nil

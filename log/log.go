@@ -28,21 +28,26 @@ type Log struct {
 	segments atomic.Pointer[segmentList]
 	epochs   atomic.Pointer[epochs]
 	config   atomic.Pointer[Config]
+	cleaner  atomic.Pointer[cleanerState] // changed with upkeep held
 
 	logStart atomic.Int64
 	durable  atomic.Int64
 	logEnd   atomic.Int64
 
 	failure       atomic.Pointer[error] // sticky, see ErrFailed
+	closing       atomic.Bool           // ends a compaction
 	closed        atomic.Bool
+	cuts          atomic.Int64 // how often Truncate has cut something off
 	directRefused atomic.Bool  // the file system has no direct writes
 	producerCount atomic.Int64 // as ProducerCount last saw it
 
-	// upkeep is held by what removes or replaces segments: Retain, DeleteBefore, Truncate, Close. syncing is held by
-	// Sync throughout, and by whoever must not meet one under way. The order is upkeep, syncing, mu.
-	upkeep  sync.Mutex
-	syncing sync.Mutex
-	mu      struct {
+	// compacting is held by a compaction throughout. upkeep is held by what removes or replaces segments: Retain, DeleteBefore,
+	// Truncate, Close, and a compaction for a moment at a time. syncing is held by Sync throughout, and by whoever must not
+	// meet one under way. The order is compacting, upkeep, syncing, mu.
+	compacting sync.Mutex
+	upkeep     sync.Mutex
+	syncing    sync.Mutex
+	mu         struct {
 		sync.Mutex
 		active         activeState
 		producers      *producers
@@ -50,7 +55,8 @@ type Log struct {
 		kafkaSnapshots []int64 // offsets of .snapshot files in a directory that came from Kafka
 		clean          bool    // the checkpoint says that the log was closed in order, and it still holds
 		unsavedEpochs  bool
-		recovery       place // of the last checkpoint
+		recovery       place      // of the last checkpoint
+		pinned         []*segment // out of the directory and still read
 	}
 }
 
@@ -159,7 +165,7 @@ func (l *Log) ExpireProducers(nowMs int64) int {
 }
 
 // Close makes everything durable, saves indexes and producers, marks the log as closed in order and lets go of its
-// files. Ranges stay readable until released. A log that has failed is closed without the mark, and Close returns
+// files. A compaction under way ends first. Ranges stay readable until released. A log that has failed is closed without the mark, and Close returns
 // nil: its failure was told when it happened. A second Close does nothing.
 func (l *Log) Close() error { return l.close(true) }
 
@@ -168,6 +174,9 @@ func (l *Log) Close() error { return l.close(true) }
 func (l *Log) Abandon() error { return l.close(false) }
 
 func (l *Log) close(seal bool) error {
+	l.closing.Store(true)
+	l.compacting.Lock()
+	defer l.compacting.Unlock()
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
 	l.syncing.Lock()
@@ -190,6 +199,10 @@ func (l *Log) releaseLocked() error {
 	for _, s := range *l.segments.Load() {
 		errs = append(errs, s.retire())
 	}
+	for _, s := range l.mu.pinned {
+		errs = append(errs, s.release())
+	}
+	l.mu.pinned = nil
 	return errors.Join(errs...)
 }
 

@@ -181,7 +181,7 @@ func (m *modelled) check(t *rapid.T) {
 	}
 	found, err := readAll(m.log, 1<<20)
 	m.must(t, err)
-	if reason := differs(found, k.content, start, end); reason != "" {
+	if reason := differs(found, k.content, k.cleaned, start, end); reason != "" {
 		t.Fatal(reason)
 	}
 }

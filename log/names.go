@@ -27,6 +27,7 @@ const (
 const (
 	checkpointName        = "millrace.checkpoint"
 	syncMarkName          = "millrace.syncmark"
+	cleanerName           = "millrace.cleaner"
 	producersSuffix       = ".producers"
 	tornSuffix            = ".torn"
 	offsetDigits          = 20

@@ -44,6 +44,7 @@ func (r *recovery) log() *Log {
 	seed.Write([]byte(r.options.Dir))
 	l := &Log{fsys: r.options.FS, dir: r.options.Dir, logger: r.options.Logger, jitterSeed: seed.Sum64()}
 	l.config.Store(&r.options.Config)
+	l.cleaner.Store(&r.cleaner)
 	if l.tellDirectRefused = r.options.DirectRefused; l.tellDirectRefused == nil {
 		l.tellDirectRefused = func(err error) {
 			l.logger.Warn("the file system has no direct writes: they are buffered", "dir", l.dir, "error", err)

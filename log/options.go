@@ -11,19 +11,23 @@ import (
 
 // Config is what a topic's configuration says about its logs. The zero value is not valid: start from DefaultConfig.
 type Config struct {
-	SegmentBytes         int64 // segment.bytes: a segment is rolled before it grows beyond this, at most 2^31-1
-	SegmentMs            int64 // segment.ms: a segment is rolled when a batch is this much newer than its first one
-	SegmentJitterMs      int64 // segment.jitter.ms: taken off SegmentMs, by a different amount for each segment
-	SegmentIndexBytes    int64 // segment.index.bytes: a segment is rolled when one of its indexes has this size
-	IndexIntervalBytes   int64 // index.interval.bytes: at least so many bytes of batches between two index entries
-	RetentionBytes       int64 // retention.bytes: -1 for no limit
-	RetentionMs          int64 // retention.ms: -1 for no limit
-	DeleteOldSegments    bool  // cleanup.policy has "delete"
-	Compacted            bool  // cleanup.policy has "compact": offsets may have gaps
-	LogAppendTime        bool  // message.timestamp.type is LogAppendTime
-	ProducerExpirationMs int64 // producer.id.expiration.ms: an idle producer is forgotten after this
-	Preallocate          bool  // preallocate: room for a whole segment is reserved when it is made; the file's size stays the valid end
-	Direct               bool  // batches gather in memory and Sync writes them past the page cache; where that cannot be done, they are buffered
+	SegmentBytes         int64   // segment.bytes: a segment is rolled before it grows beyond this, at most 2^31-1
+	SegmentMs            int64   // segment.ms: a segment is rolled when a batch is this much newer than its first one
+	SegmentJitterMs      int64   // segment.jitter.ms: taken off SegmentMs, by a different amount for each segment
+	SegmentIndexBytes    int64   // segment.index.bytes: a segment is rolled when one of its indexes has this size
+	IndexIntervalBytes   int64   // index.interval.bytes: at least so many bytes of batches between two index entries
+	RetentionBytes       int64   // retention.bytes: -1 for no limit
+	RetentionMs          int64   // retention.ms: -1 for no limit
+	DeleteOldSegments    bool    // cleanup.policy has "delete"
+	Compacted            bool    // cleanup.policy has "compact": Compact has something to do
+	DeleteRetentionMs    int64   // delete.retention.ms: a tombstone stays this long after the first compaction that met it
+	MinCompactionLagMs   int64   // min.compaction.lag.ms: segments with a record younger than this are not compacted
+	MaxCompactionLagMs   int64   // max.compaction.lag.ms: older records are compacted whatever MinCleanableRatio says
+	MinCleanableRatio    float64 // min.cleanable.dirty.ratio: what part must be new before a compaction is worth it
+	LogAppendTime        bool    // message.timestamp.type is LogAppendTime
+	ProducerExpirationMs int64   // producer.id.expiration.ms: an idle producer is forgotten after this
+	Preallocate          bool    // preallocate: room for a whole segment is reserved when it is made; the file's size stays the valid end
+	Direct               bool    // batches gather in memory and Sync writes them past the page cache; where that cannot be done, they are buffered
 }
 
 // DefaultConfig is Kafka's default configuration.
@@ -36,6 +40,9 @@ func DefaultConfig() Config {
 		RetentionBytes:       -1,
 		RetentionMs:          7 * 24 * 3600 * 1000,
 		DeleteOldSegments:    true,
+		DeleteRetentionMs:    24 * 3600 * 1000,
+		MaxCompactionLagMs:   math.MaxInt64,
+		MinCleanableRatio:    0.5,
 		ProducerExpirationMs: 24 * 3600 * 1000,
 	}
 }
@@ -52,6 +59,9 @@ func (c *Config) validate() error {
 		return fmt.Errorf("segment index bytes %d: below %d", c.SegmentIndexBytes, 2*timeEntrySize)
 	case c.IndexIntervalBytes < 0:
 		return fmt.Errorf("index interval bytes %d: negative", c.IndexIntervalBytes)
+	case c.DeleteRetentionMs < 0 || c.MinCompactionLagMs < 0 || c.MaxCompactionLagMs < 1:
+		return fmt.Errorf("delete retention ms %d, compaction lag ms %d to %d: negative, or no longest lag",
+			c.DeleteRetentionMs, c.MinCompactionLagMs, c.MaxCompactionLagMs)
 	case c.ProducerExpirationMs <= 0:
 		return fmt.Errorf("producer expiration ms %d: not positive", c.ProducerExpirationMs)
 	}
@@ -74,6 +84,14 @@ type Options struct {
 	// VerifySealed makes Open check the CRC of every batch of the log and not only those of the last segment and of
 	// the newest sealedScanMax bytes before it. A log that was closed in order is never scanned.
 	VerifySealed bool
+}
+
+// rollMs is the age at which a segment is rolled: only sealed ones are compacted.
+func (c *Config) rollMs() int64 {
+	if c.Compacted {
+		return min(c.SegmentMs, c.MaxCompactionLagMs)
+	}
+	return c.SegmentMs
 }
 
 func (o *Options) validate() error {

@@ -19,6 +19,9 @@ type recovery struct {
 
 	checkpoint      checkpoint
 	checkpointKnown bool // there is one and it can be read
+	cleaner         cleanerState
+	cleanerKnown    bool
+	swaps           []swap
 	markKnown       bool
 	hasTopicID      bool
 	floor           place // all before it was durable
@@ -47,6 +50,9 @@ func (r *recovery) examine() (err error) {
 		r.directory.segments[n-1].setWritable(true)
 	}
 	if err := r.readCheckpoint(); err != nil {
+		return err
+	}
+	if err := r.examineCompaction(); err != nil {
 		return err
 	}
 	if r.closedInOrder() {
@@ -161,7 +167,7 @@ func (r *recovery) checkSealed() error {
 			return err
 		}
 		next := segments[i+1].base
-		if end > next || end < next && !r.options.Config.Compacted {
+		if end > next || end < next && next > r.cleaner.sparse {
 			return &CorruptError{Path: s.path(logSuffix), Position: s.size.Load(), Err: fmt.Errorf(
 				"the segment ends at offset %d, the next one begins at %d", end, next)}
 		}

@@ -413,7 +413,15 @@ func TestInterruptedKafkaCompactionIsRefused(t *testing.T) {
 	if err := disk.WriteAtomic(fsys, filepath.Join(testDir, fileName(0, logSuffix)+swapSuffix), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Open(testOptions(fsys)); !isCorrupt(err) {
+	if _, _, err := Open(testOptions(fsys)); !isCorrupt(err) || !strings.Contains(err.Error(), "no segment begins") {
+		t.Errorf("open: %v", err)
+	}
+	for _, name := range []string{checkpointName, syncMarkName} {
+		if err := fsys.Remove(filepath.Join(testDir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := Open(testOptions(fsys)); !isCorrupt(err) || !strings.Contains(err.Error(), "start and stop Kafka") {
 		t.Errorf("open: %v", err)
 	}
 }

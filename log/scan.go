@@ -73,7 +73,7 @@ func (r *recovery) checkBatch(b record.Batch, expected int64) error {
 	if b.LastOffsetDelta() < 0 {
 		return fmt.Errorf("last offset delta %d", b.LastOffsetDelta())
 	}
-	if b.BaseOffset() < expected || b.BaseOffset() > expected && !r.options.Config.Compacted {
+	if b.BaseOffset() < expected || b.BaseOffset() > max(expected, r.cleaner.sparse) {
 		return fmt.Errorf("base offset %d, expected %d", b.BaseOffset(), expected)
 	}
 	return nil

@@ -26,6 +26,7 @@ type segment struct {
 		file     disk.File // nil: not opened yet
 		writable bool
 		retired  bool // out of the list
+		swap     bool // the file has its name only once a compaction is finished
 	}
 	loading    sync.Mutex // held while the indexes are loaded; taken before mu
 	boundaries boundaries
@@ -61,6 +62,14 @@ func newSegment(fsys disk.FS, dir string, base, size int64) *segment {
 
 func (s *segment) path(suffix string) string { return path(s.dir, s.base, suffix) }
 
+// dataPath is where the batches lie now.
+func (s *segment) dataPath() string {
+	if s.mu.swap {
+		return s.path(logSuffix + swapSuffix)
+	}
+	return s.path(logSuffix)
+}
+
 // acquire keeps the segment's file open until release. It fails when the segment is gone.
 func (s *segment) acquire() bool {
 	for {
@@ -88,12 +97,6 @@ func (s *segment) retire() error {
 	s.mu.retired, s.mu.writable = true, false
 	s.mu.Unlock()
 	return s.release()
-}
-
-func (s *segment) isRetired() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.mu.retired
 }
 
 // closeIdle closes the file if nobody can be using it: whoever does holds a reference besides the list's, or is the
@@ -124,7 +127,7 @@ func (s *segment) open() (disk.File, error) {
 	if s.mu.writable {
 		open = s.fsys.OpenWrite
 	}
-	file, err := open(s.path(logSuffix))
+	file, err := open(s.dataPath())
 	if err != nil {
 		return nil, err
 	}

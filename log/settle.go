@@ -13,11 +13,14 @@ import (
 
 // settle puts the directory in order. Whatever it does, doing it again after a crash in the middle comes to the same.
 func (r *recovery) settle() error {
+	if !r.told.Clean && len(r.directory.segments) == 0 {
+		return r.create()
+	}
+	if err := r.settleCompaction(); err != nil {
+		return err
+	}
 	if r.told.Clean {
 		return r.removeLeftovers()
-	}
-	if len(r.directory.segments) == 0 {
-		return r.create()
 	}
 	if err := r.removeLeftovers(); err != nil {
 		return err
@@ -114,6 +117,7 @@ func (r *recovery) create() error {
 	}
 	s.mu.file, s.mu.writable = file, true
 	r.directory.segments = append(r.directory.segments, s)
+	r.cleaner = cleanerState{dueMs: -1}
 	if err := r.settleOwnFiles(); err != nil {
 		return err
 	}

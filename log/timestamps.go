@@ -24,7 +24,7 @@ func (l *Log) OffsetForTimestamp(timestampMs int64) (found Found, ok bool, err e
 	if l.closed.Load() {
 		return Found{}, false, ErrClosed
 	}
-	err = l.eachSegment(func(s *segment, start int64) (bool, error) {
+	err = l.eachSegment(func() { found, ok = Found{}, false }, func(s *segment, start int64) (bool, error) {
 		var err error
 		found, ok, err = s.firstSince(timestampMs, start)
 		return !ok, err
@@ -40,7 +40,7 @@ func (l *Log) MaxTimestamp() (found Found, ok bool, err error) {
 	if l.closed.Load() {
 		return Found{}, false, ErrClosed
 	}
-	err = l.eachSegment(func(s *segment, start int64) (bool, error) {
+	err = l.eachSegment(func() { found, ok = Found{}, false }, func(s *segment, start int64) (bool, error) {
 		candidate, candidateOK, err := s.newest(start)
 		if candidateOK && (!ok || candidate.TimestampMs > found.TimestampMs) {
 			found, ok = candidate, true
@@ -53,20 +53,29 @@ func (l *Log) MaxTimestamp() (found Found, ok bool, err error) {
 	return found, ok, err
 }
 
-// eachSegment calls look for the segments from the log start on until it returns false. One that is deleted meanwhile
-// is passed over.
-func (l *Log) eachSegment(look func(s *segment, start int64) (more bool, err error)) error {
-	start := l.logStart.Load()
-	list := *l.segments.Load()
-	for _, s := range list[max(list.find(start), 0):] {
+// eachSegment calls look for the segments from the log start on until it returns false. When one of them is deleted or
+// replaced meanwhile, it calls again and begins anew.
+func (l *Log) eachSegment(again func(), look func(s *segment, start int64) (more bool, err error)) error {
+	for {
+		list := l.segments.Load()
+		err := list.each(l.logStart.Load(), look)
+		if err == nil || list == l.segments.Load() {
+			return err
+		}
+		if l.closed.Load() {
+			return ErrClosed
+		}
+		again()
+	}
+}
+
+func (l segmentList) each(start int64, look func(s *segment, start int64) (more bool, err error)) error {
+	for _, s := range l[max(l.find(start), 0):] {
 		if !s.acquire() {
-			continue
+			return ErrClosed
 		}
 		more, err := look(s, start)
 		_ = s.release() // read only
-		if err != nil && s.isRetired() {
-			continue
-		}
 		if err != nil || !more {
 			return err
 		}
@@ -91,7 +100,7 @@ func (s *segment) firstSince(timestampMs, start int64) (found Found, ok bool, er
 	}
 	var readErr error
 	err = walkHeaders(file, position, size, func(header headerView, position, batchSize int64) bool {
-		if header.MaxTimestampMs() < timestampMs || header.LastOffset() < start {
+		if header.MaxTimestampMs() < timestampMs || header.LastOffset() < start || header.Count() == 0 {
 			return true
 		}
 		found, ok, readErr = findInBatch(file, position, batchSize, func(r *record.Reader) bool {
@@ -151,7 +160,7 @@ func (s *segment) newest(start int64) (found Found, ok bool, err error) {
 	}
 	largest, at, batchSize := int64(-1), int64(0), int64(0)
 	err = walkHeaders(file, first.position, size, func(header headerView, position, size int64) bool {
-		if header.MaxTimestampMs() > largest {
+		if header.MaxTimestampMs() > largest && header.Count() > 0 {
 			largest, at, batchSize = header.MaxTimestampMs(), position, size
 		}
 		return from < x.maxOffset.Load() || header.LastOffset() != x.maxOffset.Load()

@@ -45,7 +45,7 @@ func (l *Log) Truncate(to int64) error {
 	return nil
 }
 
-// boundaryLocked returns the beginning of the batch that contains the offset.
+// boundaryLocked returns the beginning of the batch that contains the offset, or the end of the one before it.
 func (l *Log) boundaryLocked(offset int64) (place, error) {
 	list := *l.segments.Load()
 	s := list[list.find(offset)]
@@ -56,7 +56,19 @@ func (l *Log) boundaryLocked(offset int64) (place, error) {
 		return place{}, err
 	}
 	found, err := s.locate(file, offset, s.size.Load())
-	return place{offset: found.offset, segment: s.base, position: found.position}, err
+	if err != nil {
+		return place{}, err
+	}
+	end := place{offset: found.offset, segment: s.base, position: found.position}
+	if found.offset > offset || found.position == s.size.Load() {
+		// Compaction has taken the offset away: the log ends where the batch before it does.
+		end.offset = s.base
+		err = walkHeaders(file, 0, found.position, func(header headerView, _, _ int64) bool {
+			end.offset = header.NextOffset()
+			return true
+		})
+	}
+	return end, err
 }
 
 // cutLocked does the cut in an order that leaves a whole prefix wherever it is interrupted: what promises more goes
@@ -68,6 +80,13 @@ func (l *Log) cutLocked(end place) error {
 	}
 	if err := l.closeDurabilityLocked(); err != nil {
 		return err
+	}
+	l.cuts.Add(1)
+	if state := *l.cleaner.Load(); state.dirty > end.offset {
+		state.dirty = end.offset // what will be there is new
+		if err := l.saveCleaner(state); err != nil {
+			return err
+		}
 	}
 	durable := min(l.durable.Load(), end.offset)
 	l.mu.recovery = end

@@ -1,0 +1,85 @@
+package log
+
+import (
+	"math"
+
+	"github.com/millrace/millrace/log/record"
+)
+
+// sieve returns what is left of a batch: b itself, a smaller one, one without records, or nil. last says that it is the last
+// one of the segment that is being written. room is by how much the segment may still grow beyond its sources.
+func (c *compaction) sieve(b record.Batch, last bool, room *int64) (record.Batch, error) {
+	c.told.RecordsIn += int64(b.Count())
+	left, err := c.sieved(b, last, room)
+	if err != nil || left == nil {
+		return nil, err
+	}
+	c.told.RecordsOut += int64(left.Count())
+	if horizonMs := left.BaseTimestampMs(); left.HasDeleteHorizon() && horizonMs > c.options.NowMs && (c.dueMs < 0 || horizonMs < c.dueMs) {
+		c.dueMs = horizonMs
+	}
+	return left, nil
+}
+
+func (c *compaction) sieved(b record.Batch, last bool, room *int64) (record.Batch, error) {
+	if b.BaseOffset() >= c.end || b.IsControl() {
+		return b, nil
+	}
+	kept, tombstones := 0, false
+	if b.Count() > 0 && !c.outcomes.voids(b) {
+		var err error
+		kept, err = c.rewriter.Sieve(b, compactDecompressedMax, func(r *record.Reader) bool {
+			keep := c.keeps(b, r)
+			tombstones = tombstones || keep && r.Record().Value == nil
+			return keep
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case kept == 0 && !last && !c.isNewestOfProducer(b):
+		return nil, nil
+	case kept == 0 && b.Count() == 0:
+		return b, nil
+	case kept == 0:
+		return c.rewriter.Empty(b), nil
+	}
+	horizonMs := int64(record.NoTimestamp)
+	if tombstones && !b.HasDeleteHorizon() {
+		horizonMs = c.options.NowMs + min(c.config.DeleteRetentionMs, math.MaxInt64-c.options.NowMs)
+	}
+	if kept == int(b.Count()) && horizonMs == record.NoTimestamp {
+		return b, nil
+	}
+	left, err := c.rewriter.Build(horizonMs)
+	if err != nil {
+		return nil, err
+	}
+	// With a delete horizon every record gets longer. A segment that would become too large for its indexes keeps its batches.
+	grown := int64(len(left) - len(b))
+	if grown > *room {
+		return b, nil
+	}
+	*room -= max(grown, 0)
+	return left, nil
+}
+
+// keeps says whether a record stays. One without a key cannot be in a compacted log, and goes, as in Kafka.
+func (c *compaction) keeps(b record.Batch, r *record.Reader) bool {
+	offset := r.Offset()
+	if offset >= c.end || offset == c.lastEver {
+		return true
+	}
+	key := r.Record().Key
+	if key == nil || c.keys.last(key) > offset {
+		return false
+	}
+	return r.Record().Value != nil || !b.HasDeleteHorizon() || c.options.NowMs < b.BaseTimestampMs()
+}
+
+// isNewestOfProducer says whether the state of b's producer rests on it.
+func (c *compaction) isNewestOfProducer(b record.Batch) bool {
+	newest, known := c.newest[b.ProducerID()]
+	return known && newest == b.LastOffset()
+}

@@ -1,0 +1,56 @@
+package log
+
+import "fmt"
+
+// mayBeMissing says whether compaction may have taken away the offsets right before this one. A broker may be compacting.
+func (i *inspection) mayBeMissing(offset int64) (bool, error) {
+	if i.options.Compacted || offset <= i.cleaner.sparse {
+		return true, nil
+	}
+	state, _, err := readCleanerState(i.options.FS, i.options.Dir)
+	if err != nil {
+		return false, err
+	}
+	i.cleaner = state
+	return offset <= state.sparse, nil
+}
+
+// adoptSwaps takes the segments of compactions that are not finished for those that they replace, as the next start does.
+func (i *inspection) adoptSwaps() error {
+	swaps, err := i.directory.adoptSwaps(func(s *segment) (end int64, err error) {
+		file, err := i.options.FS.Open(s.dataPath())
+		if err != nil {
+			return 0, err
+		}
+		defer file.Close()
+		err = walkHeaders(file, 0, s.size.Load(), func(header headerView, _, _ int64) bool {
+			end = header.NextOffset()
+			return true
+		})
+		return end, err
+	})
+	if vanished(err) {
+		return nil // finished meanwhile
+	}
+	if err != nil {
+		return i.find(Damage, i.options.Dir, -1, fmt.Sprintf("a compaction was interrupted, and cannot be finished: %v", err), restoreRemedy)
+	}
+	for _, s := range swaps {
+		err := i.find(Note, s.cleaned.dataPath(), -1,
+			fmt.Sprintf("a compaction of %d segments is not finished: a broker is at it, or the next start finishes it", len(s.replaced)), noRemedy)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replacedMeanwhile says whether a compaction has put another segment in the place of this one, or is about to: then its
+// indexes are not those of the batches that were read.
+func (w *segmentInspection) replacedMeanwhile() bool {
+	if _, err := w.options.FS.Stat(w.segment.path(logSuffix + swapSuffix)); err == nil {
+		return true
+	}
+	entry, err := w.options.FS.Stat(w.segment.path(logSuffix))
+	return err != nil || !w.last && entry.Size != w.size
+}
