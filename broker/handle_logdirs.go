@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"path/filepath"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -16,7 +17,7 @@ import (
 func (b *Broker) describeLogDirs(c *call, req *kmsg.DescribeLogDirsRequest) (*kmsg.DescribeLogDirsResponse, error) {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
 	dir := kmsg.NewDescribeLogDirsResponseDir()
-	dir.Dir = b.options.DataDir
+	dir.Dir = b.logDir()
 	usage, err := b.options.fileSystem.Usage(b.options.DataDir)
 	if err == nil {
 		dir.TotalBytes, dir.UsableBytes = usage.TotalBytes, usage.FreeBytes
@@ -37,6 +38,14 @@ func (b *Broker) describeLogDirs(c *call, req *kmsg.DescribeLogDirsRequest) (*km
 	}
 	resp.Dirs = []kmsg.DescribeLogDirsResponseDir{dir}
 	return resp, nil
+}
+
+// logDir is the data directory as clients are told it: absolute, as far as that can be found out.
+func (b *Broker) logDir() string {
+	if absolute, err := filepath.Abs(b.options.DataDir); err == nil {
+		return absolute
+	}
+	return b.options.DataDir
 }
 
 // wantedPartitions are the open partitions that req asks about, sorted, each once: all for a null list.
@@ -69,7 +78,7 @@ func (b *Broker) alterReplicaLogDirs(c *call, req *kmsg.AlterReplicaLogDirsReque
 				p := kmsg.NewAlterReplicaLogDirsResponseTopicPartition()
 				p.Partition = index
 				switch {
-				case dir.Dir != b.options.DataDir:
+				case dir.Dir != b.logDir():
 					p.ErrorCode = kerr.LogDirNotFound.Code
 				case b.partitions.lookup(t.Topic, index) == nil:
 					p.ErrorCode = kerr.UnknownTopicOrPartition.Code

@@ -198,10 +198,10 @@ func refuse(answer *kmsg.ProduceResponseTopicPartition, err error) {
 	if !ok {
 		return
 	}
-	for _, index := range rejected.Records {
+	for _, record := range rejected.Records {
 		r := kmsg.NewProduceResponseTopicPartitionErrorRecord()
-		r.RelativeOffset = index
-		reason := rejected.Err.Error()
+		r.RelativeOffset = record.Index
+		reason := record.Err.Error()
 		r.ErrorMessage = &reason
 		answer.ErrorRecords = append(answer.ErrorRecords, r)
 	}

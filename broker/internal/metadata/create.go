@@ -85,11 +85,11 @@ func (image *Image) newTopic(settings *config.Broker, w *NewTopic, colliding col
 	if err := CheckTopicName(w.Name); err != nil {
 		return nil, err
 	}
-	if w.Name == MetadataTopic || IsInternal(w.Name) && !w.Own {
-		return nil, fmt.Errorf("%w: %q is the broker's own", ErrInvalidTopic, w.Name)
-	}
 	if image.Topic(w.Name) != nil {
 		return nil, fmt.Errorf("%w: %q", ErrTopicExists, w.Name)
+	}
+	if w.Name == MetadataTopic || IsInternal(w.Name) && !w.Own {
+		return nil, fmt.Errorf("%w: %q is the broker's own", ErrInvalidTopic, w.Name)
 	}
 	if err := colliding.check(w.Name); err != nil {
 		return nil, err

@@ -34,7 +34,8 @@ func want(name string, partitions int32, factor int16) NewTopic {
 
 func TestCreateTopicsDecides(t *testing.T) {
 	existing := mustApply(t, Empty("c", 1), &TopicRecord{"there", id(100)}, &PartitionRecord{TopicID: id(100)},
-		&TopicRecord{"with.dot", id(101)}, &PartitionRecord{TopicID: id(101)})
+		&TopicRecord{"with.dot", id(101)}, &PartitionRecord{TopicID: id(101)},
+		&TopicRecord{TransactionsTopic, id(102)}, &PartitionRecord{TopicID: id(102)})
 	assigned := func(assignments ...Assignment) NewTopic {
 		return NewTopic{Name: "a", Partitions: -1, ReplicationFactor: -1, Assignments: assignments}
 	}
@@ -64,6 +65,7 @@ func TestCreateTopicsDecides(t *testing.T) {
 		{"collision with itself", want("with.dot", 1, 1), ErrTopicExists, 0},
 		{"no collision", want("with-dot", 1, 1), nil, 1},
 		{"offsets topic", want(OffsetsTopic, 1, 1), ErrInvalidTopic, 0},
+		{"internal topic that exists", want(TransactionsTopic, 1, 1), ErrTopicExists, 0},
 		{"own offsets topic", own(want(OffsetsTopic, 16, -1)), nil, 16},
 		{"metadata log", own(want(MetadataTopic, 1, 1)), ErrInvalidTopic, 0},
 		{"no partitions", want("a", 0, 1), ErrInvalidPartitions, 0},

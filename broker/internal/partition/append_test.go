@@ -117,8 +117,59 @@ func TestRejectedRecordsAreNamed(t *testing.T) {
 		}
 		_, err = p.Append(b, nowMs, Client)
 		rejected, ok := errors.AsType[*RejectedError](err)
-		if !ok || !slices.Equal(rejected.Records, []int32{1, 3}) {
+		if !ok || !slices.Equal(positions(rejected), []int32{1, 3}) {
 			t.Errorf("%v: %v", codec, err)
+		}
+	}
+}
+
+func positions(e *RejectedError) []int32 {
+	var positions []int32
+	for _, r := range e.Records {
+		positions = append(positions, r.Index)
+	}
+	return positions
+}
+
+// All that is wrong is told in the batch's order, each record for its own reason; a timestamp decides about the code.
+func TestRecordsAreRejectedForDifferentReasons(t *testing.T) {
+	const hourMs = 3600_000
+	p := open(t, disk.NewMem(), func(o *Options) { o.Config.Log.Compacted, o.Config.TimestampBeforeMaxMs = true, hourMs })
+	for _, codec := range []record.Codec{record.None, record.LZ4} {
+		builder := record.NewBuilder(record.Options{Codec: codec})
+		builder.Add(nowMs, []byte("k"), nil)
+		builder.Add(nowMs+2*hourMs, nil, []byte("v"))
+		builder.Add(nowMs-2*hourMs, []byte("k"), []byte("v"))
+		builder.Add(nowMs+2*hourMs, []byte("k"), []byte("v"))
+		b, err := builder.Build()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.Append(b, nowMs, Client)
+		rejected, ok := errors.AsType[*RejectedError](err)
+		if !ok || !slices.Equal(positions(rejected), []int32{1, 2, 3}) || !errors.Is(err, ErrTimestamp) {
+			t.Fatalf("%v: %v", codec, err)
+		}
+		for i, want := range []error{ErrNoKey, ErrTimestamp, ErrTimestamp} {
+			if !errors.Is(rejected.Records[i].Err, want) {
+				t.Errorf("%v: record %d: %v, want %v", codec, rejected.Records[i].Index, rejected.Records[i].Err, want)
+			}
+		}
+	}
+}
+
+func TestAGreatestTimestampThatNoRecordHasIsCorrected(t *testing.T) {
+	const dayMs = 24 * 3600_000
+	for _, codec := range []record.Codec{record.None, record.Gzip, record.Zstd} {
+		p := open(t, disk.NewMem(), nil)
+		b := batch(t, func(o *record.Options) { o.Codec = codec }, "a", "b")
+		want := b.MaxTimestampMs()
+		b.SetMaxTimestampMs(nowMs + dayMs)
+		if _, err := p.Append(b, nowMs, Client); err != nil {
+			t.Fatalf("%v: %v", codec, err)
+		}
+		if got := b.MaxTimestampMs(); got != want || b.CheckCRC() != nil {
+			t.Errorf("%v: stored with %d, want %d", codec, got, want)
 		}
 	}
 }
@@ -137,7 +188,7 @@ func TestRecordsFromTooFarAheadAreNamed(t *testing.T) {
 		}
 		_, err = p.Append(b, nowMs, Client)
 		rejected, ok := errors.AsType[*RejectedError](err)
-		if !ok || !slices.Equal(rejected.Records, []int32{1, 3}) || !errors.Is(err, ErrTimestamp) {
+		if !ok || !slices.Equal(positions(rejected), []int32{1, 3}) || !errors.Is(err, ErrTimestamp) {
 			t.Errorf("%v: %v", codec, err)
 		}
 	}

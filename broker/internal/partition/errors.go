@@ -42,16 +42,35 @@ func (e *TooLargeError) Error() string {
 
 // RejectedError means that a batch is refused on account of some of its records (KIP-467).
 type RejectedError struct {
-	Records []int32 // positions in the batch, at most rejectedMax
-	Err     error   // what is wrong with each of them
+	Records []RejectedRecord // in the batch's order, at most rejectedMax
+	Err     error            // the first one's error, or the first that is an ErrTimestamp, which counts for more
+}
+
+// RejectedRecord is a record that a topic does not take.
+type RejectedRecord struct {
+	Index int32 // its position in the batch
+	Err   error
 }
 
 // rejectedMax bounds how many records an error names.
 const rejectedMax = 1000
 
-func (e *RejectedError) Error() string {
-	return fmt.Sprintf("%d records were refused, the first at position %d: %v", len(e.Records), e.Records[0], e.Err)
+// add takes note of a record's error, if there is one.
+func (e *RejectedError) add(index int32, err error) {
+	if err == nil {
+		return
+	}
+	if len(e.Records) < rejectedMax {
+		e.Records = append(e.Records, RejectedRecord{index, err})
+	}
+	if e.Err == nil || errors.Is(err, ErrTimestamp) && !errors.Is(e.Err, ErrTimestamp) {
+		e.Err = err
+	}
 }
 
-// Unwrap returns what is wrong with the records.
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("%d records were refused, the first at position %d: %v", len(e.Records), e.Records[0].Index, e.Records[0].Err)
+}
+
+// Unwrap returns what is wrong with the batch.
 func (e *RejectedError) Unwrap() error { return e.Err }

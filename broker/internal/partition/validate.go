@@ -82,54 +82,50 @@ func (c *Config) checksAge() bool {
 	return !c.Log.LogAppendTime && c.TimestampBeforeMaxMs != math.MaxInt64
 }
 
-// checkRecords looks at every record, which costs a decompression: only where the topic asks for it, or to name those
-// that are too far ahead.
+// checkRecords looks at every record, which costs a decompression: only where the topic asks for it, or where the
+// header says that one of them is too far ahead. A greatest timestamp that no record has is corrected.
 func (c *Config) checkRecords(b record.Batch, nowMs int64) error {
-	tooLate := c.tooLate(b.MaxTimestampMs(), nowMs)
-	if !c.checksRecords() && !tooLate {
+	if !c.checksRecords() && !c.tooLate(b.MaxTimestampMs(), nowMs) {
 		return nil
 	}
-	found, err := c.findOffenders(b, nowMs)
-	switch {
-	case err != nil:
-		return err
-	case len(found.keyless) > 0:
-		return &RejectedError{Records: found.keyless, Err: ErrNoKey}
-	case len(found.old) > 0:
-		return &RejectedError{Records: found.old, Err: fmt.Errorf("%w: more than message.timestamp.before.max.ms=%d before now=%d",
-			ErrTimestamp, c.TimestampBeforeMaxMs, nowMs)}
-	case !tooLate:
-		return nil
-	}
-	late := fmt.Errorf("%w: more than message.timestamp.after.max.ms=%d after now=%d", ErrTimestamp, c.TimestampAfterMaxMs, nowMs)
-	if len(found.late) == 0 { // the header claims a time that no record has
-		return late
-	}
-	return &RejectedError{Records: found.late, Err: late}
-}
-
-// offenders are the positions of records that a topic does not take, at most rejectedMax of each kind.
-type offenders struct {
-	keyless, old, late []int32
-}
-
-func (c *Config) findOffenders(b record.Batch, nowMs int64) (found offenders, err error) {
-	checkAge := c.checksAge()
 	reader, err := b.Records(maxDecompressedBytes)
 	if err != nil {
-		return found, err
+		return err
 	}
+	judge := c.judge(nowMs)
+	var rejected RejectedError
+	maxTimestampMs := int64(math.MinInt64)
 	for i := int32(0); reader.Next(); i++ {
-		timestampMs := reader.TimestampMs()
-		if c.Log.Compacted && reader.Record().Key == nil && len(found.keyless) < rejectedMax {
-			found.keyless = append(found.keyless, i)
-		}
-		if checkAge && timestampMs != record.NoTimestamp && timestampMs < nowMs-c.TimestampBeforeMaxMs && len(found.old) < rejectedMax {
-			found.old = append(found.old, i)
-		}
-		if c.tooLate(timestampMs, nowMs) && len(found.late) < rejectedMax {
-			found.late = append(found.late, i)
-		}
+		maxTimestampMs = max(maxTimestampMs, reader.TimestampMs())
+		rejected.add(i, judge(reader))
 	}
-	return found, reader.Err()
+	switch {
+	case reader.Err() != nil:
+		return reader.Err()
+	case rejected.Err != nil:
+		return &rejected
+	case maxTimestampMs != b.MaxTimestampMs():
+		b.SetMaxTimestampMs(maxTimestampMs)
+	}
+	return nil
+}
+
+// judge returns what says why the topic does not take a record, nil if it does. A missing key is told before a
+// timestamp, as by Kafka.
+func (c *Config) judge(nowMs int64) func(*record.Reader) error {
+	checkAge, oldestMs := c.checksAge(), nowMs-c.TimestampBeforeMaxMs
+	old := fmt.Errorf("%w: more than message.timestamp.before.max.ms=%d before now=%d", ErrTimestamp, c.TimestampBeforeMaxMs, nowMs)
+	late := fmt.Errorf("%w: more than message.timestamp.after.max.ms=%d after now=%d", ErrTimestamp, c.TimestampAfterMaxMs, nowMs)
+	return func(r *record.Reader) error {
+		timestampMs := r.TimestampMs()
+		switch {
+		case c.Log.Compacted && r.Record().Key == nil:
+			return ErrNoKey
+		case checkAge && timestampMs != record.NoTimestamp && timestampMs < oldestMs:
+			return old
+		case c.tooLate(timestampMs, nowMs):
+			return late
+		}
+		return nil
+	}
 }
