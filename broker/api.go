@@ -61,6 +61,8 @@ func apiTable() apis {
 		{key: 45, name: "AlterPartitionReassignments", min: 0, max: 1, handler: plain((*Broker).alterPartitionReassignments)},
 		{key: 46, name: "ListPartitionReassignments", min: 0, max: 0, handler: plain((*Broker).listPartitionReassignments)},
 		{key: 47, name: "OffsetDelete", min: 0, max: 0, handler: plain((*Broker).offsetDelete)},
+		{key: 48, name: "DescribeClientQuotas", min: 0, max: 1, handler: plain((*Broker).describeClientQuotas)},
+		{key: 49, name: "AlterClientQuotas", min: 0, max: 1, handler: plain((*Broker).alterClientQuotas)},
 		{key: 55, name: "DescribeQuorum", min: 0, max: 2, handler: plain((*Broker).describeQuorum)},
 		{key: 57, name: "UpdateFeatures", min: 0, max: 2, handler: plain((*Broker).updateFeatures)},
 		{key: 60, name: "DescribeCluster", min: 0, max: 2, handler: plain((*Broker).describeCluster)},

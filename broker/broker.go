@@ -22,6 +22,8 @@ type Broker struct {
 	apis    apis
 	metrics *metrics
 
+	throttles *throttles
+
 	// Set by start, in this order.
 	server     *server
 	http       *httpServer // nil: none was asked for
@@ -87,14 +89,15 @@ func New(options Options) (*Broker, error) {
 	}
 	table := apiTable()
 	return &Broker{
-		options: options,
-		config:  settings,
-		logger:  options.Logger,
-		limits:  limits,
-		apis:    table,
-		metrics: newMetrics(table, int(settings.MillraceMetricsMaxTopics)),
-		started: make(chan struct{}),
-		done:    make(chan struct{}),
+		options:   options,
+		config:    settings,
+		logger:    options.Logger,
+		limits:    limits,
+		apis:      table,
+		metrics:   newMetrics(table, int(settings.MillraceMetricsMaxTopics)),
+		throttles: newThrottles(settings.QuotaWindowNum, settings.QuotaWindowSizeSeconds),
+		started:   make(chan struct{}),
+		done:      make(chan struct{}),
 	}, nil
 }
 

@@ -17,6 +17,7 @@ type call struct {
 	key           int16
 	version       int16
 	correlationID int32
+	bytes         int64 // size of the request on the wire
 	clientID      string
 	clientHost    string // the peer's address without its port
 	listener      string // name of the listener that the connection came in by
@@ -24,6 +25,7 @@ type call struct {
 	memory        *reservation // what is reserved for the request; nil: nothing
 	underWay      *underWay    // nil: nobody asks
 	parkedAt      time.Time    // when it began to wait; zero: it did not
+	rest          rest         // what quotas have the client do
 }
 
 // park gives the request's memory back before its handler waits for something that only other requests, or a long

@@ -59,6 +59,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.process(s)
 	c.traffic(s)
 	c.requests(s)
+	c.quotas(s)
 	if c.broker.currentState() != running {
 		return // the partitions are not there yet, or not any more
 	}

@@ -55,9 +55,10 @@ type conn struct {
 	// The rest is owned by the goroutine that runs serve.
 
 	reader   frameReader
-	memory   reservation // of the request under way
-	clientID string      // of the last request
-	known    bool        // a valid request has come
+	memory   reservation   // of the request under way
+	clientID string        // of the last request
+	known    bool          // a valid request has come
+	muted    time.Duration // for how long nothing is to be read after the request under way
 	answers  answerWriter
 	queue    queue
 	underWay underWay
@@ -100,7 +101,13 @@ func (c *conn) close() {
 }
 
 func (c *conn) requests() error {
+	if rest := c.server.broker.connectionRest(c.host); rest > 0 {
+		return c.refuseSlowly(rest)
+	}
 	for {
+		if err := c.keepMuted(); err != nil {
+			return err
+		}
 		if !c.reader.whole() {
 			if err := c.answers.flushIf(c.queue.empty()); err != nil {
 				return err
@@ -165,7 +172,7 @@ func (c *conn) handle(a *api, p prologue, req kmsg.Request, started time.Time) e
 	}
 	queued := time.Since(started)
 	call := &call{
-		ctx: c.calls, key: p.key, version: p.version, correlationID: p.correlationID,
+		ctx: c.calls, key: p.key, version: p.version, correlationID: p.correlationID, bytes: 4 + int64(p.size),
 		clientID: c.clientID, clientHost: c.host, listener: c.listener, now: started, memory: &c.memory, underWay: &c.underWay,
 	}
 	r, err := c.serveAPI(a, call, req)
@@ -177,6 +184,7 @@ func (c *conn) handle(a *api, p prologue, req kmsg.Request, started time.Time) e
 	if !call.parkedAt.IsZero() {
 		s.parked = s.handled.Sub(call.parkedAt)
 	}
+	c.throttle(call, s.handled.Sub(started)-queued-s.parked, &s.reply)
 	return c.respond(s)
 }
 

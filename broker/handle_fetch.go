@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace/broker/internal/fetchsession"
 	"github.com/millrace/millrace/broker/internal/partition"
+	"github.com/millrace/millrace/broker/internal/quota"
 	"github.com/millrace/millrace/log"
 	"github.com/millrace/millrace/log/record"
 )
@@ -52,14 +53,27 @@ func (b *Broker) fetch(c *call, req *kmsg.FetchRequest) (reply, error) {
 		return reply{body: encodeFetch(&fetchAnswer{version: c.version, errorCode: errorCode(err)})}, nil
 	}
 	r := fetchRun{broker: b, version: c.version, fetch: &f, results: make([]fetchResult, len(f.Partitions))}
-	r.bounds(req, b.config.FetchMaxBytes)
+	r.bounds(req, b.fetchLimit(c))
 	for i := range r.results {
 		r.results[i].partition, r.results[i].unknown = b.fetchPartition(&f.Partitions[i], c.version)
 	}
 	if r.read(); !r.enough() && req.MaxWaitMillis > 0 {
 		r.wait(c, min(time.Duration(req.MaxWaitMillis)*time.Millisecond, fetchWaitMax))
 	}
+	if r.bytes > 0 && !b.mayUse(c, quota.Fetch, float64(r.bytes)) {
+		return reply{body: r.nothing()}, nil
+	}
 	return reply{body: r.answer(c.now.UnixMilli())}, nil
+}
+
+// fetchLimit is the most bytes that one fetch is answered with: more than the client's quota ever allows at once would
+// only be refused.
+func (b *Broker) fetchLimit(c *call) int32 {
+	limit := b.config.FetchMaxBytes
+	if bound, ok := b.quotaOf(c, quota.Fetch); ok {
+		limit = int32(min(float64(limit), b.throttles.meters.Burst(bound.Limit)))
+	}
+	return limit
 }
 
 // fetchResult is what a fetch found for one of its partitions.
@@ -285,6 +299,16 @@ func (r *fetchRun) answer(nowMs int64) []piece {
 	}
 	a.sessionID = r.broker.fetchSessions.End(r.fetch, told, a.tell, nowMs, rand.Int32)
 	return encodeFetch(&a)
+}
+
+// nothing is the answer to a client that is over its quota: no partition at all. The session goes on as it was.
+func (r *fetchRun) nothing() []piece {
+	for i := range r.results {
+		if records := r.results[i].records; records != nil {
+			records.Release()
+		}
+	}
+	return encodeFetch(&fetchAnswer{version: r.version, sessionID: r.fetch.SessionID()})
 }
 
 // count notes in the metrics what a partition is answered with.

@@ -1,8 +1,8 @@
 package broker
 
 import (
-	"context"
 	"fmt"
+	"math"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -36,7 +36,7 @@ func (b *Broker) metadata(c *call, req *kmsg.MetadataRequest) (*kmsg.MetadataRes
 	if all := req.Topics == nil || len(req.Topics) == 0 && req.Version < metadataNullIsAll; !all {
 		wanted = b.resolveWanted(image, req)
 		if req.AllowAutoTopicCreation || req.Version < metadataAsksForCreation {
-			b.createWanted(c.ctx, image, wanted)
+			b.createWanted(c, image, wanted)
 			image = b.controller.image()
 		}
 	} else {
@@ -105,7 +105,7 @@ func (b *Broker) resolveWanted(image *metadata.Image, req *kmsg.MetadataRequest)
 }
 
 // createWanted creates the topics that are wanted by name and do not exist, and notes what stands against it.
-func (b *Broker) createWanted(ctx context.Context, image *metadata.Image, wanted []metadataWanted) {
+func (b *Broker) createWanted(c *call, image *metadata.Image, wanted []metadataWanted) {
 	if !b.config.AutoCreateTopicsEnable {
 		return
 	}
@@ -118,7 +118,8 @@ func (b *Broker) createWanted(ctx context.Context, image *metadata.Image, wanted
 	if len(missing) == 0 {
 		return
 	}
-	failed := b.controller.ensureTopics(ctx, missing)
+	failed := b.controller.ensureTopics(c.ctx, missing)
+	b.mutations(c, math.MaxInt16).spendCreated(b.controller.image(), missing, failed)
 	for i := range wanted {
 		if err := failed[wanted[i].name]; err != nil && wanted[i].err == nil {
 			wanted[i].err = err

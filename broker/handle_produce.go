@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace/broker/internal/metadata"
 	"github.com/millrace/millrace/broker/internal/partition"
+	"github.com/millrace/millrace/broker/internal/quota"
 	"github.com/millrace/millrace/log/record"
 )
 
@@ -70,6 +71,7 @@ func (b *Broker) produce(c *call, req *kmsg.ProduceRequest) (reply, error) {
 			}
 		}
 	}
+	b.use(c, quota.Produce, float64(c.bytes)) // it is taken already: who sent it rests before the next
 	switch {
 	case req.Acks == acksNone && failure != nil:
 		return reply{}, fmt.Errorf("produce with acks=0: %w", failure)

@@ -11,7 +11,14 @@ import (
 )
 
 // CreateTopics 2-7 (KIP-464 defaults, KIP-525 settings in the answer, KIP-516 ids), DeleteTopics 1-6 (KIP-516),
-// CreatePartitions 0-3 (KIP-195).
+// CreatePartitions 0-3 (KIP-195), all with KIP-599 quotas.
+
+// Versions from which on clients know that a quota may refuse a topic (KIP-599).
+const (
+	createTopicsThrottled     = 6
+	deleteTopicsThrottled     = 5
+	createPartitionsThrottled = 3
+)
 
 // requestContext bounds the wait for one's turn by the client's timeout.
 func requestContext(c *call, timeoutMillis int32) (context.Context, context.CancelFunc) {
@@ -24,9 +31,13 @@ func (b *Broker) createTopics(c *call, req *kmsg.CreateTopicsRequest) (*kmsg.Cre
 	for i := range req.Topics {
 		wanted[i] = newTopicOf(&req.Topics[i])
 	}
+	mutations := b.mutations(c, createTopicsThrottled)
+	if req.ValidateOnly {
+		mutations.free()
+	}
 	var results []metadata.Created
 	decide := func(image *metadata.Image) (records []metadata.Record, err error) {
-		records, results = image.CreateTopics(b.controller.settings(), wanted, newID)
+		records, results = mutations.create(image, wanted)
 		return records, nil
 	}
 	err := b.decide(c, req.TimeoutMillis, req.ValidateOnly, decide)
@@ -97,12 +108,13 @@ func (b *Broker) deleteTopics(c *call, req *kmsg.DeleteTopicsRequest) (*kmsg.Del
 	for _, t := range req.Topics {
 		refs = append(refs, metadata.TopicRef{Name: t.Topic, ID: t.TopicID})
 	}
+	mutations := b.mutations(c, deleteTopicsThrottled)
 	var results []metadata.Deleted
 	var err error
 	switch {
 	case b.config.DeleteTopicEnable:
 		err = b.decide(c, req.TimeoutMillis, false, func(image *metadata.Image) (records []metadata.Record, err error) {
-			records, results = image.DeleteTopics(refs)
+			records, results = mutations.delete(image, refs)
 			return records, nil
 		})
 	case req.Version < ownCode:
@@ -141,9 +153,13 @@ func (b *Broker) createPartitions(c *call, req *kmsg.CreatePartitionsRequest) (*
 			wanted[i].Assignments = append(wanted[i].Assignments, a.Replicas)
 		}
 	}
+	mutations := b.mutations(c, createPartitionsThrottled)
+	if req.ValidateOnly {
+		mutations.free()
+	}
 	var results []metadata.Grown
 	err := b.decide(c, req.TimeoutMillis, req.ValidateOnly, func(image *metadata.Image) (records []metadata.Record, err error) {
-		records, results = image.CreatePartitions(wanted)
+		records, results = mutations.grow(image, wanted)
 		return records, nil
 	})
 	if results == nil {

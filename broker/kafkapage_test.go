@@ -108,6 +108,8 @@ var apiNotes = map[kmsg.Key]string{
 	kmsg.IncrementalAlterConfigs:    "Topics, brokers, and the level of the logger `root`.",
 	kmsg.OffsetDelete:               "",
 	kmsg.DescribeCluster:            "",
+	kmsg.DescribeClientQuotas:       "",
+	kmsg.AlterClientQuotas:          "An `ip` is an address, not a host name.",
 	kmsg.DescribeACLs:               "SECURITY_DISABLED: there is no authorizer.",
 	kmsg.CreateACLs:                 "SECURITY_DISABLED.",
 	kmsg.DeleteACLs:                 "SECURITY_DISABLED.",
@@ -157,7 +159,6 @@ var unserved = []struct {
 }{
 	{"Transactions", []kmsg.Key{24, 25, 26, 27, 28}},
 	{"SASL, tokens and users", []kmsg.Key{17, 36, 38, 39, 40, 41, 50, 51}},
-	{"Quotas", []kmsg.Key{48, 49}},
 	{"The newer group protocol (KIP-848)", []kmsg.Key{68, 69}},
 	{"Share groups (KIP-932)", []kmsg.Key{76, 77, 78, 79, 83, 84, 85, 86, 87, 90, 91, 92}},
 	{"Streams groups (KIP-1071)", []kmsg.Key{88, 89, 93}},

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/millrace/millrace/broker/internal/quota"
 )
 
 // metrics counts what the broker does. Whoever counts touches only atomics; a scrape reads them (collect.go).
@@ -19,9 +21,11 @@ type metrics struct {
 	appends      *histogram
 	syncs        *histogram
 	failedSyncs  atomic.Uint64
-	panics       atomic.Uint64 // handlers that panicked
-	readySinceMs atomic.Int64  // 0: never
-	recovery     atomic.Int64  // how long the start took to open the logs, nanoseconds
+	panics       atomic.Uint64                 // handlers that panicked
+	throttled    [quota.KindCount]atomic.Int64 // nanoseconds for which clients had to rest
+	muted        atomic.Int64                  // connections that are not read for now
+	readySinceMs atomic.Int64                  // 0: never
+	recovery     atomic.Int64                  // how long the start took to open the logs, nanoseconds
 
 	accepted struct { // connections by listener
 		sync.Mutex
@@ -45,9 +49,10 @@ const (
 	rejectedTotal    = "max_connections"
 	rejectedPerIP    = "max_connections_per_ip"
 	rejectedStopping = "stopping"
+	rejectedRate     = "connection_creation_rate"
 )
 
-var rejectionReasons = [...]string{rejectedTotal, rejectedPerIP, rejectedStopping}
+var rejectionReasons = [...]string{rejectedTotal, rejectedPerIP, rejectedStopping, rejectedRate}
 
 // topicMetrics are the figures of one topic.
 type topicMetrics struct {

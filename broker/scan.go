@@ -351,6 +351,8 @@ var requestShapes = func() map[int16]shape {
 		kmsg.ListTransactions:           "*s *8 8@1 s@2",
 		kmsg.ListConfigResources:        "*1@1",
 		kmsg.DescribeTopicPartitions:    "[s] 4 (s 4)",
+		kmsg.DescribeClientQuotas:       "[s 1 s] 1",
+		kmsg.AlterClientQuotas:          "[[s s] [s 8 1]] 1",
 	} {
 		decoded := reflect.TypeOf(kmsg.RequestForKey(int16(key))).Elem()
 		shapes[int16(key)] = parseShape(text, decoded)

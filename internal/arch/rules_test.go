@@ -33,6 +33,7 @@ var pureCores = []string{
 	"broker/internal/config",
 	"broker/internal/group",
 	"broker/internal/metadata",
+	"broker/internal/quota",
 	"broker/internal/txn",
 }
 

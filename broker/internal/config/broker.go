@@ -41,6 +41,8 @@ type Broker struct {
 	OffsetsTopicNumPartitions            int32
 	ProducerIdExpirationMs               int32
 	QueuedMaxRequestBytes                int64 // -1: no limit
+	QuotaWindowNum                       int32
+	QuotaWindowSizeSeconds               int32
 	SocketRequestMaxBytes                int32
 
 	MetadataLogMaxRecordBytesBetweenSnapshots int64

@@ -56,6 +56,10 @@ type Fetch struct {
 	order     int // of the session's entries when Partitions was made
 }
 
+// SessionID is the session that the fetch goes on with, 0 if there is none yet. A Fetch that is answered with nothing
+// at all need not be ended.
+func (f *Fetch) SessionID() int32 { return f.sessionID }
+
 // Begin finds out what a request wants. Errors: ErrNotFound, ErrEpoch, ErrTopicIDs.
 // The Fetch may alias req.Partitions; the strings of req are needed until End and not longer.
 func (c *Cache) Begin(req Request, nowMs int64) (Fetch, error) {

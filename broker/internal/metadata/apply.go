@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"math"
+
+	"github.com/millrace/millrace/broker/internal/quota"
 )
 
 // Features by which a metadata log says what its reader must know. The first is Kafka's: 7 is 3.3-IV3, whose record
@@ -63,6 +65,8 @@ func (d *draft) apply(record Record) error {
 			return fmt.Errorf("%w: removal of unknown topic id %x", ErrCorrupt, r.ID)
 		}
 		d.remove(t)
+	case *ClientQuotaRecord:
+		return d.applyQuota(r)
 	case *ProducerIDsRecord:
 		if r.NextProducerID < d.nextProducerID {
 			return fmt.Errorf("%w: next producer id %d after %d", ErrCorrupt, r.NextProducerID, d.nextProducerID)
@@ -158,4 +162,32 @@ func (d *draft) applyBrokerConfig(r *ConfigRecord) {
 	if len(d.brokerConfigs) == 0 {
 		d.brokerConfigs = nil
 	}
+}
+
+func (d *draft) applyQuota(r *ClientQuotaRecord) error {
+	entity, err := quota.NewEntity(r.Entity)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	values, changed := d.limited[entity]
+	if !changed {
+		values = d.quotas.Of(entity)
+	}
+	kind, known := quota.KindOf(r.Key)
+	switch {
+	case r.Remove && known:
+		values[kind] = 0
+	case r.Remove:
+		return nil
+	default:
+		if kind, err = quota.CheckValue(entity, r.Key, r.Value); err != nil {
+			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+		values[kind] = r.Value
+	}
+	if d.limited == nil {
+		d.limited = map[quota.Entity]quota.Values{}
+	}
+	d.limited[entity] = values
+	return nil
 }

@@ -3,6 +3,7 @@ package metadata
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // coder writes or reads the fields of a record in Kafka's flexible encoding (KIP-482): whichever it is set to, a
@@ -63,6 +64,10 @@ func (c *coder) int16(value *int16)   { *value = int16(c.fixed(uint64(uint16(*va
 func (c *coder) uint16(value *uint16) { *value = uint16(c.fixed(uint64(*value), 2)) }
 func (c *coder) int32(value *int32)   { *value = int32(c.fixed(uint64(uint32(*value)), 4)) }
 func (c *coder) int64(value *int64)   { *value = int64(c.fixed(uint64(*value), 8)) }
+
+func (c *coder) float64(value *float64) {
+	*value = math.Float64frombits(c.fixed(math.Float64bits(*value), 8))
+}
 
 func (c *coder) bool(value *bool) {
 	number := uint64(0)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/millrace/millrace/broker/internal/quota"
 )
 
 // Image is the metadata after some prefix of the metadata log. It never changes; what it returns must not be
@@ -18,6 +20,7 @@ type Image struct {
 	topics         []*Topic                     // sorted by name
 	byName         map[string]*Topic
 	byID           map[[16]byte]*Topic
+	quotas         *quota.Limits
 }
 
 // Topic is a topic of an Image.
@@ -80,12 +83,16 @@ func (image *Image) LeaderEpoch() int32 { return int32(image.brokerEpoch) }
 // NextProducerID is the lowest producer id that was never given out.
 func (image *Image) NextProducerID() int64 { return image.nextProducerID }
 
+// Quotas are the clients' quotas, nil if there are none at all.
+func (image *Image) Quotas() *quota.Limits { return image.quotas }
+
 // draft is an image in the making, which shares with its base what has not changed.
 type draft struct {
 	Image
 	owned    bool                // the maps are the draft's own
 	touched  map[[16]byte]*Topic // topics that the draft may change; nil: removed
 	replaced *Image              // what the snapshot that is being applied replaces; nil: there is none
+	limited  map[quota.Entity]quota.Values
 }
 
 func (d *draft) own() {
@@ -132,6 +139,9 @@ func (d *draft) finish() *Image {
 	image := d.Image
 	if d.owned {
 		image.topics = d.sorted()
+	}
+	if len(d.limited) > 0 {
+		image.quotas = image.quotas.With(d.limited)
 	}
 	if len(image.topics) == 0 { // equal images are equal in every field, however they came about
 		image.topics, image.byName, image.byID = nil, nil, nil

@@ -22,6 +22,9 @@ func describe(image *Image) string {
 			s.WriteString(" internal")
 		}
 	}
+	for _, entity := range image.Quotas().Entities() {
+		fmt.Fprintf(&s, "; %v %v", entity, image.Quotas().Of(entity))
+	}
 	return s.String()
 }
 

@@ -1,6 +1,10 @@
 package metadata
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/millrace/millrace/broker/internal/quota"
+)
 
 // Record is one of Kafka's metadata records. The types of this file are all there are.
 type Record interface {
@@ -18,6 +22,7 @@ const (
 	keyConfig           = 4
 	keyRemoveTopic      = 9
 	keyFeatureLevel     = 12
+	keyClientQuota      = 14
 	keyProducerIDs      = 15
 	keyBeginTransaction = 23
 	keyEndTransaction   = 24
@@ -96,6 +101,14 @@ type FeatureLevelRecord struct {
 	Level int16
 }
 
+// ClientQuotaRecord sets a quota of an entity, or removes it.
+type ClientQuotaRecord struct {
+	Entity []quota.Part
+	Key    string
+	Value  float64 // without meaning if Remove is set
+	Remove bool
+}
+
 // ProducerIDsRecord gives the producer ids below NextProducerID, and from the last record's on, to the broker.
 type ProducerIDsRecord struct {
 	BrokerID       int32
@@ -115,6 +128,7 @@ func (*PartitionRecord) kind() (uint64, uint64)        { return keyPartition, 0 
 func (*ConfigRecord) kind() (uint64, uint64)           { return keyConfig, 0 }
 func (*RemoveTopicRecord) kind() (uint64, uint64)      { return keyRemoveTopic, 0 }
 func (*FeatureLevelRecord) kind() (uint64, uint64)     { return keyFeatureLevel, 0 }
+func (*ClientQuotaRecord) kind() (uint64, uint64)      { return keyClientQuota, 0 }
 func (*ProducerIDsRecord) kind() (uint64, uint64)      { return keyProducerIDs, 0 }
 func (*BeginTransactionRecord) kind() (uint64, uint64) { return keyBeginTransaction, 0 }
 func (*EndTransactionRecord) kind() (uint64, uint64)   { return keyEndTransaction, 0 }
@@ -171,6 +185,17 @@ func (r *FeatureLevelRecord) fields(c *coder) {
 	c.int16(&r.Level)
 }
 
+func (r *ClientQuotaRecord) fields(c *coder) {
+	array(c, &r.Entity, func(c *coder, part *quota.Part) {
+		c.string(&part.Type)
+		c.nullableString(&part.Name)
+		c.tags()
+	})
+	c.string(&r.Key)
+	c.float64(&r.Value)
+	c.bool(&r.Remove)
+}
+
 func (r *ProducerIDsRecord) fields(c *coder) {
 	c.int32(&r.BrokerID)
 	c.int64(&r.BrokerEpoch)
@@ -195,6 +220,8 @@ func newRecord(apiKey uint64) Record {
 		return new(RemoveTopicRecord)
 	case keyFeatureLevel:
 		return new(FeatureLevelRecord)
+	case keyClientQuota:
+		return new(ClientQuotaRecord)
 	case keyProducerIDs:
 		return new(ProducerIDsRecord)
 	case keyBeginTransaction:

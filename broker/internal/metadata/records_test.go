@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/millrace/millrace/broker/internal/quota"
 )
 
 func text(s string) *string { return &s }
@@ -25,6 +27,7 @@ func allRecords() []Record {
 		&RemoveTopicRecord{ID: id},
 		&FeatureLevelRecord{Name: "metadata.version", Level: 7},
 		&ProducerIDsRecord{BrokerID: 1, BrokerEpoch: 5, NextProducerID: 2000},
+		&ClientQuotaRecord{Entity: []quota.Part{{Type: "user"}, {Type: "client-id", Name: text("app")}}, Key: "k", Value: 1.5, Remove: true},
 		&BeginTransactionRecord{},
 		&EndTransactionRecord{},
 	}
@@ -43,6 +46,7 @@ func TestRecordsAreEncodedAsKafkasAre(t *testing.T) {
 		"01 09 00" + id + "00",
 		"01 0c 00  11 6d657461646174612e76657273696f6e 0007  00",
 		"01 0f 00  00000001 0000000000000005 00000000000007d0  00",
+		"01 0e 00  03  05 75736572 00 00  0a 636c69656e742d6964 04 617070 00  02 6b 3ff8000000000000 01  00",
 		"01 17 00  00",
 		"01 18 00  00",
 	} {

@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/millrace/millrace/broker/internal/config"
+	"github.com/millrace/millrace/broker/internal/quota"
 )
 
 // Whatever is decided in whatever order: the records, encoded, decoded and applied to an empty image in any grouping,
@@ -74,7 +75,7 @@ func decideSomething(t *rapid.T, b *config.Broker, image *Image, next func() [16
 	setting := func() string {
 		return rapid.SampledFrom([]string{"retention.ms", "cleanup.policy", "segment.ms", "nonsense"}).Draw(t, "setting")
 	}
-	switch rapid.IntRange(0, 7).Draw(t, "kind") {
+	switch rapid.IntRange(0, 8).Draw(t, "kind") {
 	case 0:
 		var wanted []NewTopic
 		for range rapid.IntRange(1, 3).Draw(t, "topics") {
@@ -116,6 +117,17 @@ func decideSomething(t *rapid.T, b *config.Broker, image *Image, next func() [16
 		return records
 	case 6:
 		return []Record{image.ProducerIDs(1000)}
+	case 7:
+		var changes []QuotaChange
+		for range rapid.IntRange(1, 2).Draw(t, "changes") {
+			changes = append(changes, QuotaChange{
+				Entity: []quota.Part{{Type: rapid.SampledFrom([]string{"user", "client-id", "ip"}).Draw(t, "type"), Name: rapid.SampledFrom([]*string{nil, text("a")}).Draw(t, "entity")}},
+				Ops: []QuotaOp{{rapid.SampledFrom([]string{"producer_byte_rate", "connection_creation_rate"}).Draw(t, "key"),
+					float64(rapid.IntRange(-1, 3).Draw(t, "value")), rapid.Bool().Draw(t, "remove")}},
+			})
+		}
+		records, _ := image.ChangeQuotas(changes)
+		return records
 	default:
 		return []Record{image.Registration(next())}
 	}

@@ -22,6 +22,7 @@ func (image *Image) Snapshot() []Record {
 	for _, t := range image.topics {
 		records = append(records, image.creation(t)...)
 	}
+	records = append(records, quotaRecords(image.quotas)...)
 	if image.nextProducerID > 0 {
 		records = append(records, image.ProducerIDs(0))
 	}

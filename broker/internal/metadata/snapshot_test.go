@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/millrace/millrace/broker/internal/quota"
 )
 
 // fullImage is an image in which no field is zero.
@@ -20,6 +22,9 @@ func fullImage(t testing.TB) *Image {
 		&ConfigRecord{ResourceType: resourceBroker, ResourceName: AllBrokers, Name: "compression.type", Value: text("lz4")},
 		&TopicRecord{Name: OffsetsTopic, ID: id(2)}, &PartitionRecord{TopicID: id(2)},
 		&ProducerIDsRecord{NextProducerID: 3000},
+		&ClientQuotaRecord{Entity: []quota.Part{{Type: quota.TypeUser}, {Type: quota.TypeClientID, Name: text("app")}}, Key: "request_percentage", Value: 12.5},
+		&ClientQuotaRecord{Entity: []quota.Part{{Type: quota.TypeUser}, {Type: quota.TypeClientID, Name: text("app")}}, Key: "consumer_byte_rate", Value: 1024},
+		&ClientQuotaRecord{Entity: []quota.Part{{Type: quota.TypeIP, Name: text("10.0.0.1")}}, Key: "connection_creation_rate", Value: 5},
 	)
 }
 
