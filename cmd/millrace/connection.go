@@ -176,6 +176,7 @@ func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client,
 		kgo.ClientID("millrace-cli"),
 		kgo.DialTimeout(reachMax),
 		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.AlwaysRetryEOF(), // a broker that is killed closes connections in any state
 	}
 	client, err := kgo.NewClient(slices.Concat(base, configured, options)...)

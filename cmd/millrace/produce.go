@@ -75,7 +75,7 @@ A line is a record's value, unless -f, -K, -D or -J says otherwise. -f takes the
 	f.StringVarP(&flags.key, "key", "k", "", "key of every record that has none")
 	f.StringArrayVarP(&flags.headers, "header", "H", nil, "header of every record, NAME=VALUE (repeatable)")
 	f.Int32VarP(&flags.partition, "partition", "p", -1, "partition of every record, -1 lets the key decide")
-	f.VarP(&flags.codec, "compression", "z", "compression: "+strings.Join(clientconfig.Codecs, ", "))
+	f.VarP(&flags.codec, "compression", "z", "compression: "+strings.Join(clientconfig.Codecs, ", ")+" (default none)")
 	f.StringVar(&flags.acks, "acks", "", "whose acknowledgement a record needs: all, 1 or 0 (default all)")
 	f.Float64Var(&flags.rate, "rate", 0, "send at most this many records per second (default: no limit)")
 	f.BoolVarP(&flags.tombstone, "tombstone", "Z", false, "an empty value is a tombstone (null)")

@@ -137,6 +137,19 @@ func TestProfilesAndSettingsAreCheckedWhenNamed(t *testing.T) {
 	}
 }
 
+// The flag wins over the setting, the setting over the default.
+func TestCompressionComesFromTheNearerSource(t *testing.T) {
+	useBroker(t)
+	useProfiles(t)
+	line := strings.Repeat("compresses well ", 100) + "\n"
+	ok(t, line, "produce", "t")
+	ok(t, line, "produce", "t", "-X", "compression.type=lz4")
+	ok(t, line, "produce", "t", "-X", "compression.type=lz4", "-z", "zstd")
+	if got := ok(t, "", "consume", "t", "-e", "-f", `%a{compression} `); got != "none lz4 zstd " {
+		t.Errorf("codecs %q", got)
+	}
+}
+
 func TestEverySettingIsTakenByAClient(t *testing.T) {
 	useBroker(t)
 	useProfiles(t)
