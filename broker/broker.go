@@ -171,12 +171,16 @@ func (b *Broker) Addr() net.Addr {
 	return b.mu.addr
 }
 
-// Listeners are the names and addresses of all listeners, nil before Start has returned.
+// Listeners are the names and addresses of all listeners: as they are configured before Start has returned, as they are
+// open afterwards.
 func (b *Broker) Listeners() []Listener {
-	if b.Addr() == nil {
-		return nil
-	}
 	var listeners []Listener
+	if b.Addr() == nil {
+		for _, e := range b.config.Listening() {
+			listeners = append(listeners, Listener{Name: e.Name, Address: e.Address()})
+		}
+		return listeners
+	}
 	for _, e := range b.server.endpoints {
 		listeners = append(listeners, Listener{Name: e.name, Address: e.listener.Addr().String()})
 	}

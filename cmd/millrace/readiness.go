@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
@@ -46,15 +47,21 @@ func localHTTP(flag string) (string, error) {
 func lookAtReadiness(ctx context.Context, address string) *clusterHealth {
 	ctx, cancel := context.WithTimeout(ctx, readinessMax)
 	defer cancel()
-	problems, err := readiness(ctx, address)
+	answer, err := readiness(ctx, address)
 	if err != nil {
-		problems = []string{oneLine(err)}
+		return healthOf([]string{oneLine(err)})
 	}
-	return healthOf(problems)
+	return healthOf(answer.problems)
 }
 
-// readiness returns the checks of /readyz that do not hold.
-func readiness(ctx context.Context, address string) ([]string, error) {
+// readyAnswer is what /readyz says.
+type readyAnswer struct {
+	problems []string      // the checks that do not hold
+	skew     time.Duration // how far the broker's clock is ahead, to the second
+}
+
+// readiness asks /readyz.
+func readiness(ctx context.Context, address string) (*readyAnswer, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", http.NoBody)
 	if err != nil {
 		return nil, err
@@ -64,22 +71,26 @@ func readiness(ctx context.Context, address string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no answer from %s/readyz: %s", address, reason(err))
 	}
+	arrived := time.Now()
 	defer response.Body.Close()
-	var answer struct {
+	var body struct {
 		Status string            `json:"status"`
 		Checks map[string]string `json:"checks"`
 	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, readinessBytesMax)).Decode(&answer); err != nil {
+	if err := json.NewDecoder(io.LimitReader(response.Body, readinessBytesMax)).Decode(&body); err != nil {
 		return nil, fmt.Errorf("%s/readyz is not millrace's: %s", address, response.Status)
 	}
-	var problems []string
-	for _, name := range slices.Sorted(maps.Keys(answer.Checks)) {
-		if answer.Checks[name] != "ok" {
-			problems = append(problems, name+": "+answer.Checks[name])
+	answer := &readyAnswer{}
+	for _, name := range slices.Sorted(maps.Keys(body.Checks)) {
+		if response.StatusCode != http.StatusOK && !strings.HasPrefix(body.Checks[name], "ok") {
+			answer.problems = append(answer.problems, name+": "+body.Checks[name])
 		}
 	}
-	if len(problems) == 0 && response.StatusCode != http.StatusOK {
-		problems = append(problems, address+"/readyz: "+response.Status)
+	if len(answer.problems) == 0 && response.StatusCode != http.StatusOK {
+		answer.problems = append(answer.problems, address+"/readyz: "+response.Status)
 	}
-	return problems, nil
+	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		answer.skew = date.Sub(arrived)
+	}
+	return answer, nil
 }

@@ -67,6 +67,7 @@ func newRootCommand() *cobra.Command {
 		newProfileCommand(c),
 		newLogCommand(),
 		newDemoCommand(),
+		newDoctorCommand(c),
 		newGenerateCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
