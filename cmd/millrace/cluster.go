@@ -10,5 +10,6 @@ func newClusterCommand(c *connection) *cobra.Command {
 		newClusterFeaturesCommand(c),
 		newClusterLogDirsCommand(c),
 		newClusterHealthCommand(c),
+		newClusterConfigCommand(c),
 	)
 }
