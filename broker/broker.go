@@ -33,6 +33,7 @@ type Broker struct {
 	groups     *groupCoordinator
 
 	maintainer *maintainer
+	cleaner    *cleaner
 	disk       *diskWatch
 
 	fetchSessions *fetchsession.Cache
@@ -148,6 +149,7 @@ func (b *Broker) start(ctx context.Context) error {
 	b.controller.reconfigured = b.server.reconfigure
 	b.groups = newGroupCoordinator(b)
 	b.maintainer = newMaintainer(b)
+	b.cleaner = newCleaner(b)
 	b.disk = newDiskWatch(b)
 	b.fetchSessions = fetchsession.NewCache(int(b.config.MaxIncrementalFetchSessionCacheSlots), fetchSessionPartitionsMax, fetchSessionEvictMinMs)
 	begin := time.Now()
@@ -159,6 +161,9 @@ func (b *Broker) start(ctx context.Context) error {
 		return err
 	}
 	b.maintainer.start()
+	if b.config.LogCleanerEnable {
+		b.cleaner.start()
+	}
 	b.disk.start()
 	b.server.start()
 	return nil
@@ -241,6 +246,9 @@ func (b *Broker) stopAll(ctx context.Context) error {
 	}
 	if b.disk != nil {
 		b.disk.stop()
+	}
+	if b.cleaner != nil {
+		b.cleaner.stop()
 	}
 	if b.maintainer != nil {
 		b.maintainer.stop()

@@ -67,6 +67,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.partitions(s)
 	c.groups(s)
 	c.disk(s)
+	c.cleaner(s)
 }
 
 // scrape is one reading of all figures.

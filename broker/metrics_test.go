@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/millrace/millrace/broker/internal/partition"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -53,7 +54,14 @@ func commit(t *testing.T, c *client, topic string, offset int64) {
 
 // What a busy broker answers and what the table describes are the same, in names, types, labels and help.
 func TestScrapeIsWhatTheTableSays(t *testing.T) {
-	_, registry := busyBroker(t, granularityPartition)
+	b, registry := busyBroker(t, granularityPartition)
+	b.cleaner.stop() // what follows is its part
+	topicWith(t, b, "compacted", 1, compactedTopic)
+	for c, i := dial(t, b), 0; i < 30; i++ {
+		produceKeyed(t, c, "compacted", "value", "a", "b")
+	}
+	for tried := map[*partition.Partition]bool{}; b.cleaner.cleanOne(t.Context(), tried); {
+	}
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -74,7 +74,7 @@ func TestSettingsOfATopicReachItsPartitions(t *testing.T) {
 	settings := map[string]string{
 		"flush": "interval", "flush.ms": "7", "flush.messages": "8", "max.message.bytes": "9",
 		"message.timestamp.before.max.ms": "10", "message.timestamp.after.max.ms": "11", "message.timestamp.type": "LogAppendTime",
-		"compression.type": "gzip", "compression.gzip.level": "3", "cleanup.policy": "compact",
+		"compression.type": "gzip", "compression.gzip.level": "3", "cleanup.policy": "compact", "delete.retention.ms": "17", "min.compaction.lag.ms": "18", "max.compaction.lag.ms": "19", "min.cleanable.dirty.ratio": "0.25",
 		"segment.bytes": "1000", "segment.ms": "12", "segment.jitter.ms": "13", "segment.index.bytes": "5", "index.interval.bytes": "14",
 		"retention.bytes": "-7", "retention.ms": "15", "preallocate": "true",
 	}
@@ -89,7 +89,7 @@ func TestSettingsOfATopicReachItsPartitions(t *testing.T) {
 	want := partition.Config{
 		Log: log.Config{
 			SegmentBytes: 1000, SegmentMs: 12, SegmentJitterMs: 13, SegmentIndexBytes: segmentIndexBytesMin, IndexIntervalBytes: 14,
-			RetentionBytes: -1, RetentionMs: 15, Compacted: true, LogAppendTime: true, ProducerExpirationMs: 16, Preallocate: true,
+			RetentionBytes: -1, RetentionMs: 15, Compacted: true, DeleteRetentionMs: 17, MinCompactionLagMs: 18, MaxCompactionLagMs: 19, MinCleanableRatio: 0.25, LogAppendTime: true, ProducerExpirationMs: 16, Preallocate: true,
 		},
 		Flush: partition.FlushInterval, FlushMs: 7, FlushMessages: 8, MaxMessageBytes: 9, TimestampBeforeMaxMs: 10, TimestampAfterMaxMs: 11,
 		Recompress: true, Codec: record.Gzip, CodecLevel: 3,

@@ -23,6 +23,10 @@ type Broker struct {
 	GroupMinSessionTimeoutMs             int32
 	ListenerSecurityProtocolMap          []string
 	Listeners                            []string
+	LogCleanerBackoffMs                  int64
+	LogCleanerDedupeBufferSize           int64
+	LogCleanerEnable                     bool
+	LogCleanerIoMaxBytesPerSecond        float64
 	LogRetentionCheckIntervalMs          int64
 	MaxConnections                       int32
 	MaxConnectionsPerIp                  int32

@@ -11,6 +11,10 @@ import (
 type Topic struct {
 	CleanupPolicy               []string // "delete", "compact" or both
 	CompressionGzipLevel        int32
+	DeleteRetentionMs           int64
+	MaxCompactionLagMs          int64
+	MinCleanableDirtyRatio      float64 // within [0, 1]
+	MinCompactionLagMs          int64
 	CompressionLz4Level         int32
 	CompressionType             string // "producer": as sent
 	CompressionZstdLevel        int32

@@ -49,6 +49,7 @@ type Partition struct {
 		committing    bool  // the committer runs
 		failed        error // the sync error; final
 		closed        bool
+		endCompaction func() // nil: there was none
 
 		waiters     []*commitWaiter
 		idle        []*commitWaiter
@@ -243,6 +244,9 @@ func (p *Partition) close(closeLog func(*log.Log) error) error {
 		return nil
 	}
 	p.mu.closed = true
+	if p.mu.endCompaction != nil {
+		p.mu.endCompaction()
+	}
 	p.releaseLocked()
 	p.mu.Unlock()
 	p.committer.Wait()
