@@ -223,3 +223,36 @@ func TestGroupsTellMembersAndRebalances(t *testing.T) {
 	check(map[string]float64{"members": 0, "state state Empty": 1, "state state CompletingRebalance": -1,
 		"rebalances_total reason members_left": 1})
 }
+
+func TestSeriesVanishWithTheirGroup(t *testing.T) {
+	b := startBroker(t, Options{Config: map[string]string{"millrace.metrics.granularity": "partition"}}, nil)
+	createTopic(t, b, "clicks", 1)
+	c := dial(t, b)
+	commit(t, c, "clicks", 0)
+	registry := registryOf(b)
+	count := func() (series int) {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				if hasLabels(m, []string{"group", "g"}) {
+					series++
+				}
+			}
+		}
+		return series
+	}
+	if n := count(); n < 9 {
+		t.Errorf("%d series before", n)
+	}
+	remove := kmsg.NewPtrDeleteGroupsRequest()
+	remove.Groups = []string{"g"}
+	if code := c.ask(remove).(*kmsg.DeleteGroupsResponse).Groups[0].ErrorCode; code != 0 {
+		t.Fatal("delete group", code)
+	}
+	if n := count(); n != 0 {
+		t.Errorf("%d series after the group's deletion", n)
+	}
+}

@@ -56,6 +56,9 @@ func TestRetentionByTimeRunsInTheBackground(t *testing.T) {
 		if start := listed(t, c, 5, "t", 0, -2).Offset; start != 1 {
 			t.Errorf("log start %d after the time", start)
 		}
+		if got := b.metrics.topic("t").retainedBytes.Load(); got == 0 {
+			t.Error("what retention deleted is not counted")
+		}
 		wantTold(t, c.ask(fetchRequest("t", 1, 0)), "0:0")
 	})
 }

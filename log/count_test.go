@@ -3,6 +3,7 @@ package log
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -238,5 +239,50 @@ func TestProducersAreCounted(t *testing.T) {
 	}
 	if n := l.ProducerCount(); n != 3 {
 		t.Errorf("%d producers", n)
+	}
+}
+
+// The writer and any number of scrapes are at it at the same time; when they are done, nothing was counted twice or left out.
+func TestBacklogIsCountedWhileTheLogGrows(t *testing.T) {
+	fsys := disk.NewMem()
+	options := testOptions(fsys)
+	l, _ := mustOpen(t, options)
+	for range 50 {
+		mustAppend(t, l, batchOf(t, 1, nil, "a", "b"), 1)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, _ = mustOpen(t, options) // what is there now is only known by a walk
+	defer l.Close()
+	var readers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 3 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				end := l.LogEndOffset()
+				if b, err := l.Backlog(0, end, &Effort{Left: 50}); err != nil || b.Records > end {
+					t.Errorf("%+v up to %d, %v", b, end, err)
+					return
+				}
+			}
+		})
+	}
+	for range 200 {
+		mustAppend(t, l, batchOf(t, 1, nil, "a", "b"), 1)
+		marker := record.EndTxnMarker{ProducerID: 1, Type: record.ControlCommit}.Batch()
+		if _, err := l.Append(marker, AppendOptions{Internal: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	readers.Wait()
+	if b, err := l.Backlog(0, l.LogEndOffset(), &Effort{Left: 100_000}); err != nil || b.Records != 500 || b.Estimated {
+		t.Errorf("%+v, %v; want 500 records", b, err)
 	}
 }
