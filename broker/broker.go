@@ -35,6 +35,7 @@ type Broker struct {
 	maintainer *maintainer
 	cleaner    *cleaner
 	disk       *diskWatch
+	scrubber   *scrubber
 
 	fetchSessions *fetchsession.Cache
 	producerIDs   producerIDs
@@ -151,6 +152,7 @@ func (b *Broker) start(ctx context.Context) error {
 	b.maintainer = newMaintainer(b)
 	b.cleaner = newCleaner(b)
 	b.disk = newDiskWatch(b)
+	b.scrubber = newScrubber(b)
 	b.fetchSessions = fetchsession.NewCache(int(b.config.MaxIncrementalFetchSessionCacheSlots), fetchSessionPartitionsMax, fetchSessionEvictMinMs)
 	begin := time.Now()
 	if err := b.controller.open(ctx, b.directory.clusterID); err != nil {
@@ -165,6 +167,7 @@ func (b *Broker) start(ctx context.Context) error {
 		b.cleaner.start()
 	}
 	b.disk.start()
+	b.scrubber.start()
 	b.server.start()
 	return nil
 }
@@ -243,6 +246,9 @@ func (b *Broker) stopAll(ctx context.Context) error {
 	var errs []error
 	if b.server != nil {
 		b.server.drain(ctx)
+	}
+	if b.scrubber != nil {
+		b.scrubber.stop()
 	}
 	if b.disk != nil {
 		b.disk.stop()

@@ -68,6 +68,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.groups(s)
 	c.disk(s)
 	c.cleaner(s)
+	c.scrub(s)
 }
 
 // scrape is one reading of all figures.

@@ -30,6 +30,7 @@ var kafkaErrors = []struct {
 	{log.ErrClosed, kerr.NotLeaderForPartition},
 	{ErrClosed, kerr.NotLeaderForPartition},
 
+	{partition.ErrDamaged, kerr.CorruptMessage},
 	{partition.ErrTimestamp, kerr.InvalidTimestamp},
 	{partition.ErrNoKey, kerr.InvalidRecord},
 	{partition.ErrTransaction, kerr.InvalidTxnState},

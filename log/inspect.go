@@ -136,9 +136,13 @@ func Verify(options InspectOptions) (Summary, []Finding, error) {
 		findings = append(findings, f)
 		return nil
 	}})
+	damageFirst(findings)
+	return summary, findings, err
+}
+
+func damageFirst(findings []Finding) {
 	rank := map[Severity]int{Damage: 0, Repairable: 1, Note: 2}
 	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(rank[a.Severity], rank[b.Severity]) })
-	return summary, findings, err
 }
 
 // inspection is the state of one Inspect.

@@ -3,6 +3,8 @@ package disk
 import (
 	"bytes"
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -183,4 +185,40 @@ func TestDirectWritesMayBeUnsupported(t *testing.T) {
 	}
 	_, err := OpenDirect(m, "b")
 	checkIs(t, err, os.ErrNotExist)
+}
+
+// Reads past the cache see the file as it is, to its last byte, wherever its end lies.
+func TestUncachedReadsSeeTheFile(t *testing.T) {
+	for _, size := range []int64{0, 1, DirectBlock - 1, DirectBlock, 3*DirectBlock + 7} {
+		name := filepath.Join(t.TempDir(), "file")
+		content := bytes.Repeat([]byte("0123456789abcde"), int(size)/15+1)[:size]
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := OpenUncached(OS(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		buffer := AlignedBuffer(2 * DirectBlock)
+		var got []byte
+		for offset := int64(0); ; offset += int64(len(buffer)) {
+			n, err := f.ReadAt(buffer, offset)
+			got = append(got, buffer[:n]...)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%d bytes: read at %d: %v", size, offset, err)
+			}
+		}
+		if !bytes.Equal(got, content) {
+			t.Errorf("%d bytes: read %d others", size, len(got))
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := OpenUncached(OS(), filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
 }

@@ -15,6 +15,11 @@ func (f *Faults) OpenDirect(name string) (opened DirectFile, err error) {
 	return &faultyDirectFile{faults: f, inner: opened}, nil
 }
 
+// OpenUncached implements UncachedFS. It counts as an Open.
+func (f *Faults) OpenUncached(name string) (File, error) {
+	return f.opening(Call{Kind: OpOpen, Name: name}, func(name string) (File, error) { return OpenUncached(f.inner, name) })
+}
+
 type faultyDirectFile struct {
 	faults *Faults
 	inner  DirectFile

@@ -56,6 +56,9 @@ type Broker struct {
 	MillraceDiskLowBytes    int64
 	MillraceDiskLowPercent  float64
 
+	MillraceScrubBytesPerSecond int64 // 0: no scrub
+	MillraceScrubIntervalMs     int64 // 0: no scrub
+
 	// Ignored names the given settings that Kafka knows and millrace has no use for, sorted.
 	Ignored []string
 

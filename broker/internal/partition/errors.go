@@ -13,6 +13,8 @@ var (
 	ErrFailed = errors.New("partition has failed")
 	// ErrClosed means that the partition was closed: its topic was deleted or the broker stops.
 	ErrClosed = errors.New("partition is closed")
+	// ErrDamaged means that the records asked for are damaged on disk. All others of the partition can be read.
+	ErrDamaged = errors.New("records are damaged on disk")
 	// ErrTimestamp means that a record's time is too far from the broker's for the topic.
 	ErrTimestamp = errors.New("timestamp out of range")
 	// ErrNoKey means that a compacted topic was sent a record without a key.

@@ -34,6 +34,7 @@ type Partition struct {
 	config    atomic.Pointer[Config]
 	recovery  log.Recovery
 	syncCount atomic.Int64
+	damaged   atomic.Pointer[[]log.OffsetRange] // what Scrub has found, ascending; nil: nothing. Replaced under mu
 
 	append    sync.Mutex // one append at a time; held across the write, and never together with mu
 	committer sync.WaitGroup

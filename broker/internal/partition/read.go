@@ -28,7 +28,8 @@ func (o Offsets) End(i Isolation) int64 {
 // Read returns whole batches of one segment, the first of which contains offset from, and the partition's numbers by
 // which the read was bounded. The range holds at most maxBytes; atLeastOne lets the first batch pass that bound.
 // A nil range means that there is nothing to read at from yet, or nothing that maxBytes lets pass.
-// The caller releases the range. Offsets below the log start and above the log end are log.ErrOutOfRange.
+// The caller releases the range. Offsets below the log start and above the log end are log.ErrOutOfRange; those that a
+// Scrub has found damaged are ErrDamaged.
 func (p *Partition) Read(from int64, maxBytes int, atLeastOne bool, isolation Isolation) (*log.Range, Offsets, error) {
 	if err := p.readable(); err != nil {
 		return nil, Offsets{}, err
@@ -41,6 +42,10 @@ func (p *Partition) Read(from int64, maxBytes int, atLeastOne bool, isolation Is
 	end := offsets.End(isolation)
 	if from >= end || maxBytes <= 0 && !atLeastOne {
 		return nil, offsets, nil
+	}
+	end, err := p.soundEnd(from, end)
+	if err != nil {
+		return nil, offsets, err
 	}
 	r, err := p.log.Read(from, end, maxBytes, atLeastOne)
 	if err != nil {
@@ -193,9 +198,13 @@ const (
 	pendingUpload = -6
 )
 
-// epochAt is the leader epoch of the batch at an offset; where there is none yet, the present one.
+// epochAt is the leader epoch of the batch at an offset; where there is none yet, the present one, and -1 where the batch
+// is damaged.
 func (p *Partition) epochAt(offset int64) (int32, error) {
 	r, _, err := p.Read(offset, 0, true, ReadUncommitted)
+	if errors.Is(err, ErrDamaged) {
+		return -1, nil
+	}
 	if err != nil {
 		return -1, err
 	}
