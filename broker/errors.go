@@ -10,6 +10,7 @@ import (
 	"github.com/millrace/millrace/broker/internal/fetchsession"
 	"github.com/millrace/millrace/broker/internal/metadata"
 	"github.com/millrace/millrace/broker/internal/partition"
+	"github.com/millrace/millrace/broker/internal/quota"
 	"github.com/millrace/millrace/log"
 	"github.com/millrace/millrace/log/record"
 )
@@ -63,6 +64,7 @@ var kafkaErrors = []struct {
 	{metadata.ErrInvalidConfig, kerr.InvalidConfig},
 	{metadata.ErrInvalidRequest, kerr.InvalidRequest},
 	{metadata.ErrPolicy, kerr.PolicyViolation},
+	{quota.ErrInvalid, kerr.InvalidRequest},
 
 	{context.DeadlineExceeded, kerr.RequestTimedOut},
 	{context.Canceled, kerr.RequestTimedOut},

@@ -11,5 +11,6 @@ func newClusterCommand(c *connection) *cobra.Command {
 		newClusterLogDirsCommand(c),
 		newClusterHealthCommand(c),
 		newClusterConfigCommand(c),
+		newClusterQuotasCommand(c),
 	)
 }

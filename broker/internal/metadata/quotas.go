@@ -26,8 +26,9 @@ type QuotaOp struct {
 // ChangeQuotas decides which quotas are set and removed. An error per change, in their order; each change is made
 // as a whole or not at all.
 //
-// It refuses with ErrInvalidRequest an entity that has no quotas or comes twice, a key that is not known or comes
-// twice, and a value that is out of range, and with ErrPolicy more than quotaEntitiesMax entities.
+// It refuses with quota.ErrInvalid an entity that has no quotas, a key that is not known and a value that is out of
+// range, with ErrInvalidRequest an entity or a key that comes twice, and with ErrPolicy more than quotaEntitiesMax
+// entities.
 func (image *Image) ChangeQuotas(changes []QuotaChange) ([]Record, []error) {
 	mentions := map[quota.Entity]int{}
 	entities := make([]quota.Entity, len(changes))
@@ -35,7 +36,7 @@ func (image *Image) ChangeQuotas(changes []QuotaChange) ([]Record, []error) {
 	for i := range changes {
 		var err error
 		if entities[i], err = quota.NewEntity(changes[i].Entity); err != nil {
-			errs[i] = fmt.Errorf("%w: %w", ErrInvalidRequest, err)
+			errs[i] = err
 			continue
 		}
 		mentions[entities[i]]++
@@ -83,7 +84,7 @@ func (image *Image) changeQuota(entity quota.Entity, ops []QuotaOp) ([]Record, e
 		}
 		kind, err := quota.CheckValue(entity, op.Key, op.Value)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalidRequest, err)
+			return nil, err
 		}
 		if record.Value = op.Value; now[kind] != op.Value {
 			records = append(records, record)
