@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/broker/internal/config"
 	"github.com/millrace/millrace/broker/internal/partition"
 	"github.com/millrace/millrace/log"
 )
@@ -18,9 +19,7 @@ import (
 // beyond max.compaction.lag.ms, then the dirtiest. One goroutine; stop waits for it.
 type cleaner struct {
 	partitions *registry
-	backoff    time.Duration // between two looks when there was nothing to do (log.cleaner.backoff.ms)
-	mapBytes   int64         // memory for keys (log.cleaner.dedupe.buffer.size)
-	throttle   throttle
+	settings   func() *config.Broker // at this moment
 	logger     *slog.Logger
 	cancel     context.CancelFunc
 	done       sync.WaitGroup
@@ -35,8 +34,9 @@ type cleaner struct {
 	}
 
 	// owned by the goroutine
-	damaged map[*partition.Partition]bool // not compacted any more
-	failing map[*partition.Partition]bool // the last attempt failed, and that was told
+	throttle throttle
+	damaged  map[*partition.Partition]bool // not compacted any more
+	failing  map[*partition.Partition]bool // the last attempt failed, and that was told
 }
 
 // compactionBounds are the upper bounds of the buckets of how long compactions take, in nanoseconds.
@@ -48,9 +48,7 @@ var compactionBounds = []int64{
 func newCleaner(b *Broker) *cleaner {
 	return &cleaner{
 		partitions: b.partitions,
-		backoff:    time.Duration(b.config.LogCleanerBackoffMs) * time.Millisecond,
-		mapBytes:   b.config.LogCleanerDedupeBufferSize,
-		throttle:   throttle{perSecond: b.config.LogCleanerIoMaxBytesPerSecond},
+		settings:   b.controller.settings,
 		logger:     b.logger,
 		durations:  newHistogram(compactionBounds),
 		damaged:    map[*partition.Partition]bool{},
@@ -73,7 +71,7 @@ func (c *cleaner) stop() {
 }
 
 func (c *cleaner) run(ctx context.Context) {
-	timer := time.NewTimer(c.backoff)
+	timer := time.NewTimer(c.backoff())
 	defer timer.Stop()
 	for {
 		select {
@@ -84,8 +82,13 @@ func (c *cleaner) run(ctx context.Context) {
 		tried := map[*partition.Partition]bool{}
 		for c.cleanOne(ctx, tried) {
 		}
-		timer.Reset(max(c.backoff, cleanerBackoffMin))
+		timer.Reset(c.backoff())
 	}
+}
+
+// backoff is the time between two looks when there was nothing to do (log.cleaner.backoff.ms).
+func (c *cleaner) backoff() time.Duration {
+	return max(time.Duration(c.settings().LogCleanerBackoffMs)*time.Millisecond, cleanerBackoffMin)
 }
 
 // cleanerBackoffMin keeps the cleaner from looking all the time, whatever log.cleaner.backoff.ms says.
@@ -106,7 +109,9 @@ func (c *cleaner) cleanOne(ctx context.Context, tried map[*partition.Partition]b
 	}
 	p := chosen.partition
 	begin := time.Now()
-	done, err := p.Compact(ctx, begin.UnixMilli(), c.mapBytes, c.throttle.wait)
+	settings := c.settings()
+	c.throttle.perSecond = settings.LogCleanerIoMaxBytesPerSecond
+	done, err := p.Compact(ctx, begin.UnixMilli(), settings.LogCleanerDedupeBufferSize, c.throttle.wait)
 	if err != nil {
 		tried[p] = true
 		c.failed(ctx, p, err)

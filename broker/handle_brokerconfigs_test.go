@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -214,6 +215,27 @@ func TestTheConnectionLimitChangesAtRunTime(t *testing.T) {
 		t.Fatal(code)
 	}
 	dial(t, b).expectServed()
+}
+
+func TestTheCleanerGoesByTheSettingsOfTheMoment(t *testing.T) {
+	b := startBroker(t, Options{}, nil)
+	c := dial(t, b)
+	for _, change := range []kmsg.IncrementalAlterConfigsRequestResourceConfig{
+		operation("log.cleaner.backoff.ms", setConfig, "77"),
+		operation("log.cleaner.dedupe.buffer.size", setConfig, "70000"),
+		operation("producer.id.expiration.ms", setConfig, "5000"),
+	} {
+		if code := alter(c, 1, kmsg.ConfigResourceTypeBroker, "", false, change); code != 0 {
+			t.Fatalf("%s: code %d", change.Name, code)
+		}
+	}
+	if got := b.cleaner.settings(); b.cleaner.backoff() != 77*time.Millisecond || got.LogCleanerDedupeBufferSize != 70000 {
+		t.Errorf("backoff %v, %d bytes for keys", b.cleaner.backoff(), got.LogCleanerDedupeBufferSize)
+	}
+	createTopic(t, b, "t", 1)
+	if got := b.partitions.lookup("t", 0).Config().Log.ProducerExpirationMs; got != 5000 {
+		t.Errorf("producers are forgotten after %d ms", got)
+	}
 }
 
 // What was set at run time is not dropped when the settings of the start contradict it: topics would go by values that

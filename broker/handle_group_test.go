@@ -227,7 +227,7 @@ func TestGroupsAreDescribedListedAndDeleted(t *testing.T) {
 	if got := c.list(5, nil, []string{"consumer"}); len(got) > 0 {
 		t.Errorf("consumer groups: %q", got)
 	}
-	for version := range int16(3) {
+	for version := range int16(4) {
 		r := kmsg.NewPtrDeleteGroupsRequest()
 		r.Version, r.Groups = version, []string{"busy", "idle", "nowhere"}
 		deleted := c.ask(r).(*kmsg.DeleteGroupsResponse).Groups
@@ -237,6 +237,9 @@ func TestGroupsAreDescribedListedAndDeleted(t *testing.T) {
 		}
 		if deleted[0].ErrorCode != kerr.NonEmptyGroup.Code || deleted[1].ErrorCode != idle || deleted[2].ErrorCode != kerr.GroupIDNotFound.Code {
 			t.Errorf("delete v%d: %+v", version, deleted)
+		}
+		if (deleted[0].ErrorMessage != nil) != (version == 3) {
+			t.Errorf("delete v%d: message %v", version, deleted[0].ErrorMessage)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestListOffsetsByEveryTimestampAndVersion(t *testing.T) {
 		{3000, 1, 1, 3000},
 		{3001, 1, -1, -1},
 	} {
-		for version := int16(1); version <= 10; version++ {
+		for version := int16(1); version <= 11; version++ {
 			answer := listed(t, c, version, "t", 0, test.timestamp)
 			if version < test.since {
 				wantCode(t, answer.ErrorCode, kerr.UnsupportedVersion)

@@ -7,9 +7,12 @@ import (
 )
 
 // dynamicSettings are the broker's settings that can be changed while it runs, as with Kafka: what topics take their
-// values from, and limits that the next connection or the next look at a partition goes by.
+// values from, and what the next connection, the next look at a partition or the next compaction goes by.
 var dynamicSettings = func() map[string]bool {
-	names := map[string]bool{"max.connections": true, "max.connections.per.ip": true, "producer.id.expiration.ms": true}
+	names := map[string]bool{
+		"max.connections": true, "max.connections.per.ip": true, "producer.id.expiration.ms": true,
+		"log.cleaner.backoff.ms": true, "log.cleaner.dedupe.buffer.size": true, "log.cleaner.io.max.bytes.per.second": true,
+	}
 	for i := range topicTable {
 		if synonyms := topicTable[i].Synonyms; len(synonyms) > 0 {
 			names[synonyms[0].Name] = true // the others are older names in coarser units, which only a file may use
