@@ -100,6 +100,11 @@ func (b *budget) used() int64 {
 // requestMemory is the memory that all requests under way may take (queued.max.request.bytes). Small requests have
 // some of their own beside it: heartbeats and fetches go on while large requests wait for room, or for a client that
 // sends slowly.
+//
+// Answers are not in it. Their size is known only once they are built, and a handler that waited then, with what it has
+// built in its hands, could wait for others that do the same. They are bounded otherwise: a connection builds one at a
+// time, records are sent from the file, and max.connections bounds the connections. What is left is the largest
+// Metadata answer times as many clients as ask for it at once.
 type requestMemory struct {
 	large *budget
 	small *budget
