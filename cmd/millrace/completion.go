@@ -7,9 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/millrace/millrace/cmd/millrace/internal/clientconfig"
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func newCompletionCommand() *cobra.Command {
@@ -17,7 +19,7 @@ func newCompletionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print a completion script for a shell",
-		Long: `Print a script that makes a shell complete commands, flags, topics and groups.
+		Long: `Print a script that makes a shell complete commands, flags, topics, groups and profiles.
 
   bash:        source <(millrace completion bash)
   zsh:         millrace completion zsh > "${fpath[1]}/_millrace"
@@ -83,15 +85,58 @@ func (c *connection) completeGroups() completer {
 	})
 }
 
+// completeFlags completes the values of flags in the whole tree that name a topic, a group, a profile or
+// a word of a few.
+func (c *connection) completeFlags(root *cobra.Command) {
+	values := map[string]completer{
+		"topic": c.completeTopics(), "to-group": c.completeGroups(), "group": c.completeGroups(), "profile": completeProfiles,
+		"set": completeSettings, "compression": completeWords(clientconfig.Codecs...), "acks": completeWords("all", "1", "0"),
+		"color": completeWords("auto", "always", "never"), "jq-errors": completeWords("fail", "skip"),
+		"to": completeWords("start", "end", "@now", "@-1h"), "format": completeWords("text", "json", "yaml"),
+	}
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for name, complete := range values {
+			// serve has flags of these names with other values, consume -f is no choice of words.
+			if cmd.LocalNonPersistentFlags().Lookup(name) != nil && cmd.Name() != "serve" && !(name == "format" && cmd.Flags().Lookup(name).Shorthand == "f") {
+				_ = cmd.RegisterFlagCompletionFunc(name, complete) // fails only for a flag that does not exist
+			}
+		}
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+	}
+	walk(root)
+	_ = root.RegisterFlagCompletionFunc("profile", completeProfiles)
+	_ = root.RegisterFlagCompletionFunc("set", completeSettings)
+}
+
+func completeWords(words ...string) completer {
+	return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return words, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completeSettings completes the key of -X.
+func completeSettings(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	var keys []string
+	for _, setting := range clientconfig.Names() {
+		keys = append(keys, setting[0]+"=\t"+setting[1])
+	}
+	return keys, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
 func (c *connection) complete(list func(context.Context, *kadm.Client) ([]string, error)) completer {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completeMax)
 		defer cancel()
-		var names []string
-		err := c.admin(ctx, func(ctx context.Context, client *kadm.Client) (err error) {
-			names, err = list(ctx, client)
-			return err
-		})
+		// The client waits for its first answers by limits of its own.
+		client, err := c.open(ctx, kgo.DialTimeout(completeMax), kgo.RequestTimeoutOverhead(completeMax))
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		defer client.Close()
+		names, err := list(ctx, kadm.NewClient(client))
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

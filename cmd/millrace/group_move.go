@@ -145,7 +145,7 @@ func (m *groupMove) apply(cmd *cobra.Command, c *connection, state *groupState, 
 		return fmt.Errorf("undo file: %w; nothing was changed", err)
 	}
 	plan.UndoFile = &name
-	fmt.Fprintf(cmd.ErrOrStderr(), "undo with: millrace group import %s\n", name)
+	fmt.Fprintf(notes(cmd), "undo with: millrace group import %s\n", name)
 	return c.admin(cmd.Context(), plan.send)
 }
 

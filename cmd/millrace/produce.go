@@ -181,7 +181,7 @@ func (p *producePlan) run(cmd *cobra.Command, c *connection) error {
 		return err
 	}
 	defer inputs.close()
-	target, err := findTarget(ctx, c, p.topic, cmd.ErrOrStderr())
+	target, err := findTarget(ctx, c, p.topic, notes(cmd))
 	if err != nil {
 		return err
 	}
@@ -201,9 +201,9 @@ func (p *producePlan) run(cmd *cobra.Command, c *connection) error {
 	}
 	defer client.Close()
 	if inputs.terminal {
-		fmt.Fprintln(cmd.ErrOrStderr(), "reading records from the terminal, Ctrl-D ends")
+		fmt.Fprintln(notes(cmd), "reading records from the terminal, Ctrl-D ends")
 	}
-	run := &produceRun{plan: p, target: target, client: client, stderr: cmd.ErrOrStderr()}
+	run := &produceRun{plan: p, target: target, client: client, stderr: cmd.ErrOrStderr(), notes: notes(cmd)}
 	return run.all(ctx, inputs)
 }
 
@@ -220,7 +220,7 @@ func (t *target) noPartition(partition int32) error {
 
 // findTarget looks the topic up. One that does not exist is created if the broker does such things
 // for producers, with a note, because it may be a slip of the keyboard.
-func findTarget(ctx context.Context, c *connection, topic string, stderr io.Writer) (*target, error) {
+func findTarget(ctx context.Context, c *connection, topic string, notes io.Writer) (*target, error) {
 	var found *target
 	err := c.bounded(ctx, func(ctx context.Context, raw *kgo.Client) error {
 		client := kadm.NewClient(raw)
@@ -236,7 +236,7 @@ func findTarget(ctx context.Context, c *connection, topic string, stderr io.Writ
 			if detail.Topic == "" {
 				return fmt.Errorf("%w; create it with `millrace topic create`", missing[topic])
 			}
-			fmt.Fprintf(stderr, "topic %q is new, created by the broker\n", topic)
+			fmt.Fprintf(notes, "topic %q is new, created by the broker\n", topic)
 		}
 		found = &target{topic: topic, partitions: int32(len(detail.Partitions)), batchBytesMax: batchBytesMax(ctx, client, topic)}
 		return nil

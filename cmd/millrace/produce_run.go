@@ -65,6 +65,7 @@ type produceRun struct {
 	target *target
 	client *kgo.Client
 	stderr io.Writer
+	notes  io.Writer
 	begun  time.Time // when the first record was sent
 	paced  int64     // records that were sent since
 
@@ -258,7 +259,7 @@ func (r *produceRun) finish(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mu.failed == 0 {
-		fmt.Fprintf(r.stderr, "%s written to %s\n", plural(r.mu.sent, "record"), r.target.topic)
+		fmt.Fprintf(r.notes, "%s written to %s\n", plural(r.mu.sent, "record"), r.target.topic)
 		return ctx.Err()
 	}
 	if rest := r.mu.failed - failureLinesMax; rest > 0 {

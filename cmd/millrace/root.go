@@ -53,6 +53,14 @@ func report(ctx context.Context, stderr io.Writer, err error) int {
 	return exitFailure
 }
 
+// notes is where a command writes what is neither data nor an error: stderr, or nowhere with -q.
+func notes(cmd *cobra.Command) io.Writer {
+	if quiet, err := cmd.Flags().GetBool("quiet"); err == nil && quiet {
+		return io.Discard
+	}
+	return cmd.ErrOrStderr()
+}
+
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 func newRootCommand() *cobra.Command {
@@ -73,6 +81,8 @@ func newRootCommand() *cobra.Command {
 		newCompletionCommand(),
 	)
 	c.addFlags(root.PersistentFlags())
+	root.PersistentFlags().BoolP("quiet", "q", false, "leave out notes on stderr, such as summaries; errors stay")
+	c.completeFlags(root)
 	root.SilenceErrors, root.SilenceUsage, root.DisableSuggestions = true, true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true})
