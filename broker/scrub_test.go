@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -241,7 +240,7 @@ func TestScrubIsDueAfterItsInterval(t *testing.T) {
 		{scrubPosition{BegunMs: 900}, 950, 1<<63 - 1, 1<<63 - 1},
 	} {
 		if got := c.position.dueMs(c.nowMs, c.intervalMs); got != c.want {
-			t.Errorf("%s: due at %d, want %d", fmt.Sprintf("%+v at %d", c.position, c.nowMs), got, c.want)
+			t.Errorf("%+v at %d: due at %d, want %d", c.position, c.nowMs, got, c.want)
 		}
 	}
 }
