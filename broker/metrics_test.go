@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace/broker/internal/partition"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/broker/internal/partition"
 )
 
 // busyBroker returns a broker that has done a bit of everything, and a registry of its figures.

@@ -179,7 +179,7 @@ func TestTruncateIntoAGapEndsAtTheBatchBefore(t *testing.T) {
 	if end := l.LogEndOffset(); end > to || end < 0 {
 		t.Errorf("log end %d, truncated to %d", end, to)
 	}
-	if dirty := l.firstDirty(); dirty > l.LogEndOffset() {
+	if dirty := l.cleaner.Load().dirty; dirty > l.LogEndOffset() {
 		t.Errorf("first dirty offset %d, log end %d", dirty, l.LogEndOffset())
 	}
 	end := l.LogEndOffset()
@@ -367,5 +367,35 @@ func TestTombstonesGoWhenTheirHorizonHasPassed(t *testing.T) {
 	}
 	if done := compactAt(6000); done.RecordsOut != 1 || overdue(1<<40) > 0 {
 		t.Errorf("%+v, overdue %d", done, overdue(1<<40))
+	}
+}
+
+// TestCompactionOnAFullDiskLeavesNothingBehind gives a compaction less room than it needs, block by block more of it.
+func TestCompactionOnAFullDiskLeavesNothingBehind(t *testing.T) {
+	full := 0
+	for room := int64(0); ; room += 4096 {
+		fsys := disk.NewCrashable(1)
+		l, _ := mustOpen(t, testOptions(fsys))
+		keyed(t, l, 0, 60, 50)
+		before, segments := l.Size(), l.Segments()
+		fsys.SetBudget(fsys.UsedBytes() + room)
+		_, err := l.Compact(CompactOptions{NowMs: 1, Before: 60, MapBytes: 1 << 20})
+		if err == nil {
+			break
+		}
+		full++
+		if !errors.Is(err, ErrFull) || l.Err() != nil || l.Size() > before || l.Segments() > segments {
+			t.Fatalf("%d bytes of room: %v, %v, %d bytes of %d", room, err, l.Err(), l.Size(), before)
+		}
+		for name := range content(t, fsys) {
+			if strings.HasSuffix(name, cleanedSuffix) || strings.HasSuffix(name, swapSuffix) {
+				t.Errorf("%d bytes of room: %s is left", room, name)
+			}
+		}
+		fsys.SetBudget(-1)
+		mustCompact(t, l)
+	}
+	if full < 2 {
+		t.Errorf("full only %d times", full)
 	}
 }
