@@ -62,6 +62,7 @@ type conn struct {
 	answers  answerWriter
 	queue    queue
 	underWay underWay
+	stranded strandedWatch
 }
 
 func newConn(s *server, nc net.Conn, host, listener string) *conn {
@@ -179,6 +180,7 @@ func (c *conn) handle(a *api, p prologue, req kmsg.Request, started time.Time) e
 	if err != nil {
 		return fmt.Errorf("%s version %d: %w", a.name, p.version, err)
 	}
+	c.watchStranded(req, &r, started)
 	s := slot{api: a, started: started, queued: queued, handled: time.Now(), requestBytes: p.size, version: p.version,
 		correlationID: p.correlationID, reply: r}
 	if !call.parkedAt.IsZero() {

@@ -56,6 +56,8 @@ type server struct {
 	memory    requestMemory
 	endpoints []endpoint // at least one
 
+	strandedToldMs atomic.Int64 // when a stranded client was last told of
+
 	ctx       context.Context // ends when the server is aborted
 	cancel    context.CancelFunc
 	calls     context.Context // ends then, and when the server drains
@@ -67,7 +69,7 @@ type server struct {
 		sync.Mutex
 		closed  bool // nobody is accepted any more
 		conns   map[*conn]struct{}
-		perHost map[string]int
+		perHost map[string]hostConnections
 	}
 }
 
@@ -83,7 +85,7 @@ func newServer(b *Broker, endpoints []endpoint) *server {
 	s.limits.Store(&b.limits)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.calls, s.stopCalls = context.WithCancel(s.ctx)
-	s.mu.conns, s.mu.perHost = map[*conn]struct{}{}, map[string]int{}
+	s.mu.conns, s.mu.perHost = map[*conn]struct{}{}, map[string]hostConnections{}
 	return s
 }
 
@@ -146,11 +148,12 @@ func (s *server) register(c *conn) (reason string) {
 		return rejectedStopping
 	case len(s.mu.conns) >= s.limits.Load().connections:
 		return rejectedTotal
-	case s.mu.perHost[c.host] >= s.limits.Load().connectionsPerIP:
+	case s.mu.perHost[c.host].open >= s.limits.Load().connectionsPerIP:
 		return rejectedPerIP
 	}
 	s.mu.conns[c] = struct{}{}
-	s.mu.perHost[c.host]++
+	host := s.mu.perHost[c.host]
+	s.mu.perHost[c.host] = hostConnections{host.open + 1, host.arrivals + 1}
 	s.metrics.connected(c.listener)
 	s.running.Go(c.serve)
 	return ""
@@ -160,8 +163,11 @@ func (s *server) register(c *conn) (reason string) {
 func (s *server) ended(c *conn, err error) {
 	s.mu.Lock()
 	delete(s.mu.conns, c)
-	if s.mu.perHost[c.host]--; s.mu.perHost[c.host] == 0 {
+	host := s.mu.perHost[c.host]
+	if host.open--; host.open == 0 {
 		delete(s.mu.perHost, c.host)
+	} else {
+		s.mu.perHost[c.host] = host
 	}
 	s.mu.Unlock()
 	var panicked *panicError
