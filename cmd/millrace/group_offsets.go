@@ -106,7 +106,7 @@ func parseOffsets(data []byte) (*groupOffsets, error) {
 }
 
 // writeUndo stores g in a new file and returns its name: the chosen one, else one in the user's
-// state directory. It is on disk when writeUndo returns.
+// state directory. Its bytes are synced when writeUndo returns.
 func (g *groupOffsets) writeUndo(chosen string) (name string, err error) {
 	if name = chosen; name == "" {
 		dir, err := stateDir()

@@ -42,6 +42,7 @@ var keys = []key{
 	{"fetch.max.wait.ms", []string{"fetch.wait.max.ms"}, false, "how long a fetch waits", milliseconds(kgo.FetchMaxWait)},
 	{"max.partition.fetch.bytes", []string{"fetch.message.max.bytes"}, false, "how much a fetch returns of one partition",
 		whole(1, math.MaxInt32, func(n int64) kgo.Opt { return kgo.FetchMaxPartitionBytes(int32(n)) })},
+	{"isolation.level", nil, false, "read_committed; reading what is not committed is not possible here", oneOf("read_committed")},
 	{"group.instance.id", nil, false, "the name of a static member", text(kgo.InstanceID)},
 	{"session.timeout.ms", nil, false, "when a silent member leaves its group", milliseconds(kgo.SessionTimeout)},
 	{"heartbeat.interval.ms", nil, false, "how often a member speaks", milliseconds(kgo.HeartbeatInterval)},
@@ -59,10 +60,12 @@ var keys = []key{
 }
 
 // withoutEffect are settings of clients that the files of other tools have and that mean nothing here:
-// the command line decides.
+// the command line decides, or the program knows better.
 var withoutEffect = []string{
 	"key.serializer", "value.serializer", "key.deserializer", "value.deserializer", "group.id", "auto.offset.reset", "enable.auto.commit",
 	"auto.commit.interval.ms", "enable.idempotence", "max.poll.records", "default.api.timeout.ms", "ssl.truststore.type", "ssl.keystore.type",
+	"retries", "retry.backoff.ms", "retry.backoff.max.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms", "delivery.timeout.ms",
+	"batch.size", "buffer.memory", "max.request.size", "max.poll.interval.ms", "partition.assignment.strategy", "client.dns.lookup",
 }
 
 // find returns the setting that name, canonical or not, means.
