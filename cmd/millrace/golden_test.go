@@ -20,7 +20,7 @@ var updateGolden = flag.Bool("update", false, "write the files of testdata/golde
 // notDocuments are the commands whose output is no document that --format could change, with what it is.
 var notDocuments = map[string]string{
 	"serve": "a log", "demo": "a course of events", "completion": "a script", "produce": "nothing", "consume": "records",
-	"generate": "files", "cluster config get": "a value",
+	"generate": "files", "cluster config get": "a value", "bench": "figures",
 }
 
 // printsDocument reports whether a command's output is one that --format changes.

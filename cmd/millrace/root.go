@@ -74,6 +74,7 @@ func newRootCommand() *cobra.Command {
 		newClusterCommand(c),
 		newProfileCommand(c),
 		newLogCommand(),
+		newBenchCommand(c),
 		newDemoCommand(),
 		newDoctorCommand(c),
 		newGenerateCommand(),

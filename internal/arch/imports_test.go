@@ -17,6 +17,7 @@ const (
 	cobra      = "github.com/spf13"
 	yaml       = "go.yaml.in/yaml"
 	gojq       = "github.com/itchyny/gojq"
+	histograms = "github.com/HdrHistogram/hdrhistogram-go"
 	extended   = "golang.org/x"
 	records    = module + "/log/record"
 	disk       = module + "/internal/disk"
@@ -46,7 +47,7 @@ var layers = []layer{
 	{"broker/internal/metadata", []string{kmsg, records, invariants, module + "/broker/internal/config", module + "/broker/internal/quota"}},
 	{"broker/internal/quota", nil},
 	{"cmd/...", []string{module + "/broker$", module + "/log", module + "/consumer", module + "/streams",
-		module + "/windows", module + "/state", module + "/docs/deploy", disk, franz, cobra, yaml, gojq, prometheus}},
+		module + "/windows", module + "/state", module + "/docs/deploy", disk, franz, cobra, yaml, gojq, histograms, prometheus}},
 	{"docs/deploy", nil},
 	{"internal/...", nil},
 	{"examples/...", []string{module + "/broker$", module + "/consumer", module + "/streams", module + "/windows",
