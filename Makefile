@@ -3,7 +3,7 @@ export GOFLAGS ?=
 STATICCHECK = go tool staticcheck
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: help build demo test race lint fmt e2e fuzz crash cover bench peers generate clean
+.PHONY: help build demo test race lint fmt e2e matrix fuzz crash cover bench peers generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,10 @@ fmt: ## format the tree
 
 e2e: build ## the real binary against clients in other languages (installs them; skips absent runtimes unless CI is set)
 	e2e/run.sh
+
+matrix: build ## what every client can do, into e2e/results.json and docs/KAFKA.md; all runtimes must be here
+	CI=1 E2E_MATRIX=1 e2e/run.sh -run 'TestClient|TestKafkaTools'
+	go generate ./broker
 
 fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 	.ci/fuzz $(or $(FUZZTIME),30s)

@@ -30,6 +30,8 @@ var generated = map[string]func(*testing.T) string{
 	"unserved":        unservedTable,
 	"features":        featureTable,
 	"clients":         clientTable,
+	"client matrix":   clientMatrix,
+	"client extras":   clientExtras,
 	"broker settings": brokerSettingsTable,
 	"topic settings":  topicSettingsTable,
 }
@@ -199,42 +201,6 @@ func featureTable(*testing.T) string {
 			finalized = fmt.Sprint(f.finalized)
 		}
 		fmt.Fprintf(&out, "| `%s` | %s | %s |\n", f.name, versions(f.min, f.max), finalized)
-	}
-	return out.String()
-}
-
-// clientTable names the clients that e2e/clients_test.go runs in the versions that are installed for them.
-func clientTable(t *testing.T) string {
-	modules, setup, tests := read(t, "../e2e/clients/go.mod"), read(t, "../e2e/setup.sh"), read(t, "../e2e/clients_test.go")
-	module := func(path string) string { return only(t, modules, regexp.QuoteMeta(path)+` (v\S+)`) }
-	python := func(environment, name string) string {
-		return "v" + only(t, setup, `environment `+environment+` .*?`+regexp.QuoteMeta(name)+`==(\S+)`)
-	}
-	clients := map[string][2]string{
-		"franz":              {"[franz-go](https://github.com/twmb/franz-go)", module("twmb/franz-go")},
-		"sarama":             {"[IBM/sarama](https://github.com/IBM/sarama)", module("IBM/sarama")},
-		"segmentio":          {"[segmentio/kafka-go](https://github.com/segmentio/kafka-go)", module("segmentio/kafka-go")},
-		"librdkafka":         {"[confluent-kafka](https://github.com/confluentinc/confluent-kafka-python) for Python, on librdkafka", python("librdkafka", "confluent-kafka")},
-		"kafka-python-2.0.2": {"[kafka-python](https://github.com/dpkp/kafka-python), as distributions have it", python("kafkapython2", "kafka-python")},
-		"kafka-python-3":     {"kafka-python", python("kafkapython3", "kafka-python")},
-		"kcat":               {"[kcat](https://github.com/edenhill/kcat), on librdkafka", "the distribution's"},
-	}
-	var out strings.Builder
-	out.WriteString("| client | version | does without |\n|---|---|---|\n")
-	for _, row := range regexp.MustCompile(`\{name: "([^"]+)"(.*)\}`).FindAllStringSubmatch(tests, -1) {
-		client, ok := clients[row[1]]
-		if !ok {
-			t.Errorf("e2e runs client %q, of which docs/KAFKA.md knows nothing", row[1])
-		}
-		delete(clients, row[1])
-		without := ""
-		if !strings.Contains(row[2], "idempotent: true") {
-			without = "an idempotent producer"
-		}
-		fmt.Fprintf(&out, "| %s | %s | %s |\n", client[0], client[1], without)
-	}
-	for name := range clients {
-		t.Errorf("e2e does not run client %q any more", name)
 	}
 	return out.String()
 }

@@ -16,6 +16,10 @@ type client struct{ broker string }
 
 func main() { verbs.Main(func(broker string) verbs.Client { return client{broker} }) }
 
+func (client) Module() string { return "github.com/twmb/franz-go" }
+
+func (client) Groups() (tried, without string) { return "group-cooperative", "" }
+
 func (client) Idempotent() bool { return true }
 
 func (c client) open(options ...kgo.Opt) (*kgo.Client, error) {

@@ -30,9 +30,9 @@ def send(broker, topic, values, **settings):
     return [(m.partition, m.offset) for m in done]
 
 
-def consumer(broker, group):
+def consumer(broker, group, **settings):
     return KafkaConsumer(bootstrap_servers=broker, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False,
-                         session_timeout_ms=6000, heartbeat_interval_ms=500)
+                         session_timeout_ms=6000, heartbeat_interval_ms=500, **settings)
 
 
 def offset_and_metadata(offset):
@@ -43,14 +43,14 @@ def offset_and_metadata(offset):
 class Member:
     """A group member on a thread of its own: kafka-python joins inside poll, and blocks there."""
 
-    def __init__(self, broker, group, topic):
+    def __init__(self, broker, group, topic, settings):
         self.seen, self.owned, self.error, self.stop = set(), 0, None, threading.Event()
-        self.thread = threading.Thread(target=self.run, args=(broker, group, topic))
+        self.thread = threading.Thread(target=self.run, args=(broker, group, topic, settings))
         self.thread.start()
 
-    def run(self, broker, group, topic):
+    def run(self, broker, group, topic, settings):
         try:
-            c = consumer(broker, group)
+            c = consumer(broker, group, **settings)
             c.subscribe([topic])
             while not self.stop.is_set():
                 for batch in c.poll(timeout_ms=100).values():
@@ -109,25 +109,27 @@ def feature_codec(codec):
     return check
 
 
-def feature_group(broker, prefix):
-    topic, group = prefix + "-group", prefix + "-g"
-    create(broker, topic, 4)
-    first = {b"first %d" % i for i in range(200)}
-    send(broker, topic, sorted(first))
-    members = [Member(broker, group, topic), Member(broker, group, topic)]
-    try:
-        wait("2+2 and all records", lambda: first <= set().union(*(m.seen for m in members)) and
-             [m.owned for m in members] == [2, 2], members)
-        members.append(Member(broker, group, topic))
-        wait("three share", lambda: sorted(m.owned for m in members) == [1, 1, 2], members)
-        members.pop(0).close()
-        second = {b"second %d" % i for i in range(200)}
-        send(broker, topic, sorted(second))
-        wait("the rest take over", lambda: second <= set().union(*(m.seen for m in members)) and
-             [m.owned for m in members] == [2, 2], members)
-    finally:
-        for m in members:
-            m.close()
+def feature_group(name, **settings):
+    def check(broker, prefix):
+        topic, group = prefix + "-group-" + name, prefix + "-g-" + name
+        create(broker, topic, 4)
+        first = {b"first %d" % i for i in range(200)}
+        send(broker, topic, sorted(first))
+        members = [Member(broker, group, topic, settings), Member(broker, group, topic, settings)]
+        try:
+            wait("2+2 and all records", lambda: first <= set().union(*(m.seen for m in members)) and
+                 [m.owned for m in members] == [2, 2], members)
+            members.append(Member(broker, group, topic, settings))
+            wait("three share", lambda: sorted(m.owned for m in members) == [1, 1, 2], members)
+            members.pop(0).close()
+            second = {b"second %d" % i for i in range(200)}
+            send(broker, topic, sorted(second))
+            wait("the rest take over", lambda: second <= set().union(*(m.seen for m in members)) and
+                 [m.owned for m in members] == [2, 2], members)
+        finally:
+            for m in members:
+                m.close()
+    return check
 
 
 def feature_resume(broker, prefix):
@@ -181,13 +183,17 @@ def feature_idempotent(broker, prefix):
 
 def features(broker, prefix):
     checks = {"create": feature_create, "auto-create": feature_auto_create, "resume": feature_resume,
-              "seek-time": feature_seek_time, "group-eager": feature_group}
+              "seek-time": feature_seek_time, "group-eager": feature_group("eager")}
     checks.update({"produce-" + codec: feature_codec(codec) for codec in CODECS})
     bad = 0
+    print("version", kafka.__version__)
     if MODERN:
+        from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
         checks["idempotent"] = feature_idempotent
+        checks["group-cooperative"] = feature_group("cooperative", partition_assignment_strategy=[CooperativeStickyAssignor])
     else:
-        print("skip idempotent: kafka-python %s has no idempotent producer" % kafka.__version__)
+        print("skip group-cooperative: kafka-python 2 has eager assignors only")
+        print("skip idempotent: kafka-python 2 has no idempotent producer")
     for name, check in checks.items():
         try:
             check(broker, prefix)

@@ -3,6 +3,7 @@ import select
 import sys
 import time
 
+import confluent_kafka
 from confluent_kafka import Consumer, Producer, TopicPartition, KafkaError
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -170,6 +171,7 @@ def feature_idempotent(broker, prefix):
 
 
 def features(broker, prefix):
+    print("version %s (librdkafka %s)" % (confluent_kafka.__version__, confluent_kafka.libversion()[0]))
     checks = {"create": feature_create, "resume": feature_resume, "seek-time": feature_seek_time, "idempotent": feature_idempotent}
     checks.update({"produce-" + codec: feature_codec(codec) for codec in CODECS})
     checks.update({"group-eager": feature_group("range"), "group-cooperative": feature_group("cooperative-sticky")})

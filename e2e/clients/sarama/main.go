@@ -17,6 +17,10 @@ type client struct{ broker string }
 
 func main() { verbs.Main(func(broker string) verbs.Client { return client{broker} }) }
 
+func (client) Module() string { return "github.com/IBM/sarama" }
+
+func (client) Groups() (tried, without string) { return "group-eager", "" }
+
 func (client) Idempotent() bool { return true }
 
 func config() *sarama.Config {

@@ -17,6 +17,10 @@ type client struct{ broker string }
 
 func main() { verbs.Main(func(broker string) verbs.Client { return client{broker} }) }
 
+func (client) Module() string { return "github.com/segmentio/kafka-go" }
+
+func (client) Groups() (tried, without string) { return "group-eager", "group-cooperative" }
+
 func (client) Idempotent() bool { return false }
 
 func (c client) requests() *kafka.Client {

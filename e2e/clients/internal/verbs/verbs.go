@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -41,6 +43,10 @@ type Client interface {
 	Join(ctx context.Context, group, topic string, seen func(value string, offset int64) bool) (Member, error)
 	// Producer is an open producer for the load verb: at most one record is in flight.
 	Producer(topic string) (func(ctx context.Context, value string) (At, error), func(), error)
+	// Module is the path of the client's module.
+	Module() string
+	// Groups are the group feature that Join is tried with, and one that the client does not have, or "".
+	Groups() (tried, without string)
 	// Idempotent says that the client has an idempotent producer.
 	Idempotent() bool
 }
@@ -69,6 +75,7 @@ func Main(c func(broker string) Client) {
 
 func features(c Client, prefix string) int {
 	bad := 0
+	fmt.Println("version", version(c.Module()))
 	try := func(name string, check func(ctx context.Context) error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*Patience)
 		defer cancel()
@@ -83,7 +90,11 @@ func features(c Client, prefix string) int {
 	for _, codec := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
 		try("produce-"+codec, func(ctx context.Context) error { return roundTrip(ctx, c, prefix+"-"+codec, codec) })
 	}
-	try("group", func(ctx context.Context) error { return rebalance(ctx, c, prefix+"-group") })
+	group, without := c.Groups()
+	if without != "" {
+		fmt.Printf("skip %s: the client does not have it\n", without)
+	}
+	try(group, func(ctx context.Context) error { return rebalance(ctx, c, prefix+"-group") })
 	try("resume", func(ctx context.Context) error { return resume(ctx, c, prefix+"-resume") })
 	try("seek-time", func(ctx context.Context) error { return seekTime(ctx, c, prefix+"-time") })
 	if !c.Idempotent() {
@@ -92,6 +103,17 @@ func features(c Client, prefix string) int {
 	}
 	try("idempotent", func(ctx context.Context) error { return idempotent(ctx, c, prefix+"-idempotent") })
 	return bad
+}
+
+// version is that of a module that the program is built with.
+func version(module string) string {
+	info, _ := debug.ReadBuildInfo()
+	for _, dependency := range info.Deps {
+		if dependency.Path == module {
+			return strings.TrimPrefix(dependency.Version, "v")
+		}
+	}
+	return "unknown"
 }
 
 func numbered(prefix string, n int) []Record {
