@@ -180,7 +180,12 @@ func (m *cleanedModel) reopen(t *rapid.T) {
 	default:
 		m.disk = m.disk.CrashCopy(disk.Crash{Data: disk.SurvivesSome, Names: disk.SurvivesSome, Torn: true, Seed: rapid.Uint64().Draw(t, "crash seed")})
 	}
+	m.verify(t) // as it is left, and as the next start puts it in order
 	m.open(t)
+	m.verify(t)
+}
+
+func (m *cleanedModel) verify(t *rapid.T) {
 	_, findings, err := log.Verify(log.InspectOptions{FS: m.disk, Dir: logDir})
 	m.must(t, err)
 	for _, f := range findings {

@@ -36,6 +36,8 @@
 //     TestGapsAreLegalOnlyBelowTheCleanerCheckpoint).
 //   - the newest of each key stays: compaction removes a record only when a later one has its key, or when it is a tombstone
 //     whose delete horizon has passed; offsets never change (TestCompactionKeepsTheLastRecordOfEachKey).
+//   - reads go on: nobody who reads notices that segments are replaced (TestReadsGoOnWhileALogIsCompacted,
+//     TestRangesStayReadableWhileTheirSegmentsAreReplaced).
 //   - one or the other: a crash in a compaction leaves the segments as they were or the one that replaces them
 //     (TestCrashAfterEveryOperation and TestEveryCallFailsOnce, the script "compact").
 //   - only batches before the end: a file that is written directly may be longer, by zeros alone, until it is sealed

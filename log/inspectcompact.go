@@ -1,6 +1,10 @@
 package log
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // mayBeMissing says whether compaction may have taken away the offsets right before this one. A broker may be compacting.
 func (i *inspection) mayBeMissing(offset int64) (bool, error) {
@@ -48,9 +52,26 @@ func (i *inspection) adoptSwaps() error {
 // replacedMeanwhile says whether a compaction has put another segment in the place of this one, or is about to: then its
 // indexes are not those of the batches that were read.
 func (w *segmentInspection) replacedMeanwhile() bool {
-	if _, err := w.options.FS.Stat(w.segment.path(logSuffix + swapSuffix)); err == nil {
+	if w.last {
+		return false
+	}
+	entries, err := w.options.FS.List(w.options.Dir)
+	if err != nil {
+		return false
+	}
+	names := map[string]int64{}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name, swapSuffix) {
+			return true
+		}
+		names[e.Name] = e.Size
+	}
+	size, there := names[fileName(w.segment.base, logSuffix)]
+	if !there || size != w.size {
 		return true
 	}
-	entry, err := w.options.FS.Stat(w.segment.path(logSuffix))
-	return err != nil || !w.last && entry.Size != w.size
+	return slices.ContainsFunc(w.indexes.problems, func(p indexProblem) bool {
+		_, there := names[fileName(w.segment.base, p.suffix)]
+		return there && p.problem == indexMissing
+	})
 }

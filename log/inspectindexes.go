@@ -28,6 +28,8 @@ type offsetOrTime struct {
 	timestampMs int64 // .timeindex
 }
 
+const indexMissing = "missing"
+
 type indexProblem struct {
 	suffix  string
 	at      int64
@@ -59,7 +61,7 @@ func (w *segmentInspection) openIndexes() error {
 		data, err := disk.ReadFile(w.options.FS, w.segment.path(index.suffix))
 		if vanished(err) {
 			if !w.last {
-				x.complain(index.suffix, -1, "missing")
+				x.complain(index.suffix, -1, indexMissing)
 			}
 			continue
 		}
