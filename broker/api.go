@@ -63,6 +63,7 @@ func apiTable() apis {
 		{key: 47, name: "OffsetDelete", min: 0, max: 0, handler: plain((*Broker).offsetDelete)},
 		{key: 48, name: "DescribeClientQuotas", min: 0, max: 1, handler: plain((*Broker).describeClientQuotas)},
 		{key: 49, name: "AlterClientQuotas", min: 0, max: 1, handler: plain((*Broker).alterClientQuotas)},
+		{key: 50, name: "DescribeUserScramCredentials", min: 0, max: 0, handler: plain((*Broker).describeUsers)},
 		{key: 55, name: "DescribeQuorum", min: 0, max: 2, handler: plain((*Broker).describeQuorum)},
 		{key: 57, name: "UpdateFeatures", min: 0, max: 2, handler: plain((*Broker).updateFeatures)},
 		{key: 60, name: "DescribeCluster", min: 0, max: 2, handler: plain((*Broker).describeCluster)},

@@ -41,7 +41,7 @@ var lowest = map[kmsg.Key]int16{
 	kmsg.ListPartitionReassignments: 0, kmsg.DescribeQuorum: 0, kmsg.UpdateFeatures: 0, kmsg.DescribeProducers: 0,
 	kmsg.UnregisterBroker: 0, kmsg.DescribeTransactions: 0, kmsg.ListTransactions: 0, kmsg.ListConfigResources: 0,
 	kmsg.DescribeTopicPartitions: 0,
-	kmsg.DescribeClientQuotas:    0, kmsg.AlterClientQuotas: 0,
+	kmsg.DescribeClientQuotas:    0, kmsg.AlterClientQuotas: 0, kmsg.DescribeUserSCRAMCredentials: 0,
 }
 
 func TestTableServesWhatOldClientsSend(t *testing.T) {
