@@ -215,17 +215,6 @@ func read(t *testing.T, name string) string {
 	return string(bytes)
 }
 
-// only is the first group of pattern's only match in text.
-func only(t *testing.T, text, pattern string) string {
-	t.Helper()
-	found := regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1)
-	if len(found) != 1 {
-		t.Errorf("%d matches of %s", len(found), pattern)
-		return ""
-	}
-	return found[0][1]
-}
-
 func brokerSettingsTable(t *testing.T) string {
 	b, err := config.ParseBroker(nil)
 	if err != nil {

@@ -75,12 +75,12 @@ func (o Options) withDefaults() (Options, error) {
 			continue
 		}
 		if err := checkAddress(l.Address); err != nil {
-			return o, fmt.Errorf("Listen %q: %w", l.Address, err)
+			return o, fmt.Errorf("option Listen %q: %w", l.Address, err)
 		}
 	}
 	if o.HTTP != "" {
 		if err := checkAddress(o.HTTP); err != nil {
-			return o, fmt.Errorf("HTTP %q: %w", o.HTTP, err)
+			return o, fmt.Errorf("option HTTP %q: %w", o.HTTP, err)
 		}
 	}
 	if o.Logger == nil {

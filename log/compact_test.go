@@ -55,7 +55,6 @@ type cleanedModel struct {
 	newest    map[int64]int32 // last sequence of each producer
 	dirty     int64           // no compaction has gone beyond
 	met       map[int64]int64 // when a compaction first went into the batch of the tombstone at an offset
-	start     int64
 }
 
 func (m *cleanedModel) must(t *rapid.T, err error) {
