@@ -76,29 +76,34 @@ func newClusterConfigDescribeCommand(c *connection) *cobra.Command {
 		},
 	}
 	options.AddFlags(cmd.Flags())
-	cmd.Flags().Int32Var(&broker, "broker", firstBroker, "id of the broker (default: the first one)")
+	cmd.Flags().Int32Var(&broker, "broker", firstBroker, "id of the broker, -1 for the first one")
 	cmd.Flags().BoolVar(&diff, "diff", false, "only settings that are not at their defaults")
 	return cmd
 }
 
 func newClusterConfigGetCommand(c *connection) *cobra.Command {
+	var options output.Options
 	var broker int32
 	cmd := &cobra.Command{
 		Use:   "get SETTING",
 		Short: "Print the value of a broker's setting",
-		Args:  cobra.ExactArgs(1),
+		Args:  exactlyOne("SETTING"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.bounded(cmd.Context(), func(ctx context.Context, client *kgo.Client) error {
 				described, err := describeBroker(ctx, client, broker, args)
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintln(cmd.OutOrStdout(), text(described.Settings[0].Value))
-				return err
+				if options.Text() { // the value alone, for a script
+					_, err = fmt.Fprintln(cmd.OutOrStdout(), text(described.Settings[0].Value))
+					return err
+				}
+				return options.Print(cmd.OutOrStdout(), described)
 			})
 		},
 	}
-	cmd.Flags().Int32Var(&broker, "broker", firstBroker, "id of the broker (default: the first one)")
+	options.AddFlags(cmd.Flags())
+	cmd.Flags().Int32Var(&broker, "broker", firstBroker, "id of the broker, -1 for the first one")
 	return cmd
 }
 
@@ -215,7 +220,7 @@ func newClusterConfigSetCommand(c *connection) *cobra.Command {
 	options.AddFlags(cmd.Flags())
 	f := cmd.Flags()
 	f.StringArrayVar(&set.unset, "unset", nil, "return a setting to what the broker was started with, KEY (repeatable)")
-	f.Int32Var(&set.broker, "broker", firstBroker, "id of the only broker to change")
+	f.Int32Var(&set.broker, "broker", firstBroker, "id of the only broker to change, -1 for all")
 	f.BoolVar(&set.dryRun, "dry-run", false, "check the request, change nothing")
 	return cmd
 }

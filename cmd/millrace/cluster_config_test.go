@@ -70,7 +70,7 @@ func TestClusterConfigErrors(t *testing.T) {
 		want string
 	}{
 		{"get num.partitons", 2, `unknown setting "num.partitons", did you mean "num.partitions"?`},
-		{"get", 2, "accepts 1 arg"},
+		{"get", 2, "needs one SETTING"},
 		{"describe --broker 7", 1, "7"},
 		{"set", 2, "nothing to change"},
 		{"set a", 2, `"a" is not key=value`},
