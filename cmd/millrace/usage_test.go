@@ -12,7 +12,7 @@ import (
 // nearest valid name, nothing on stdout, and exit code 2.
 func TestWrongUsageIsOneLine(t *testing.T) {
 	for _, test := range []struct{ line, want string }{
-		{"", "millrace: needs a command: cluster, completion, consume, "},
+		{"", "millrace: needs a command: bench, cluster, completion, consume, "},
 		{"topc list", `unknown command "topc", did you mean "topic"?`},
 		{"topc -x", `unknown command "topc", did you mean "topic"?`},
 		{"topic", "topic: needs a command: add-partitions, alter, create, delete, describe, list"},
