@@ -1,6 +1,9 @@
 package broker
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 var (
 	diskFreeDesc  = describeGauge("disk_free_bytes", "Room left on the data directory's disk.", "dir")
@@ -15,7 +18,7 @@ var (
 // disk sends how much room there is.
 func (c *collector) disk(s *scrape) {
 	state, usage := c.broker.disk.status()
-	dir := c.broker.options.DataDir
+	dir := strings.ToValidUTF8(c.broker.options.DataDir, "?") // as every label has to be
 	s.gauge(diskFreeDesc, float64(usage.FreeBytes), dir)
 	s.gauge(diskTotalDesc, float64(usage.TotalBytes), dir)
 	s.gauge(diskStateDesc, float64(state), dir)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -35,7 +36,7 @@ const (
 	// lagEffortMax bounds what one scrape reads to count records, in batch headers: half a second of reading from the
 	// page cache. What it does not reach is an estimate, and the next scrape goes on from there.
 	lagEffortMax = 500_000
-	// otherGroups is the label of the groups beyond millrace.metrics.max.groups.
+	// otherGroups is the label of the groups beyond millrace.metrics.max.groups, and of those that no label can name.
 	otherGroups = "_other"
 )
 
@@ -72,13 +73,14 @@ func (l *lagSum) seconds(nowMs int64) (seconds float64, ok bool) {
 type groupScrape struct {
 	*collector
 	*scrape
-	nowMs     int64
-	effort    log.Effort
-	groups    map[string]*group.Summary // by label
-	lags      map[lagKey]*lagSum
-	estimates int
-	series    int // lags of single partitions
-	lagsLeft  int // those without series
+	nowMs      int64
+	effort     log.Effort
+	groups     map[string]*group.Summary // by label
+	lags       map[lagKey]*lagSum
+	estimates  int
+	series     int // lags of single partitions
+	lagsLeft   int // those without series
+	groupsLeft int // those without series of their own
 }
 
 // groups sends what groups do and how far they are behind, per topic and, if asked for, per partition. Coordinators
@@ -95,10 +97,15 @@ func (c *collector) groups(s *scrape) {
 		groups: map[string]*group.Summary{}, lags: map[lagKey]*lagSum{},
 	}
 	for i := range summaries {
-		pass.add(&summaries[i], i < c.groupsMax)
+		pass.add(&summaries[i], c.tellsApart(i, summaries[i].Group))
 	}
 	pass.send()
-	s.gauge(leftOutDesc, float64(max(len(summaries)-c.groupsMax, 0)), "group")
+}
+
+// tellsApart reports whether a group, by its place among all, has series of its own. A label is UTF-8, which the name
+// of a group need not be: one series that cannot be would cost the whole scrape.
+func (c *collector) tellsApart(place int, group string) bool {
+	return place < c.groupsMax && utf8.ValidString(group)
 }
 
 // add takes in a group, which has series of its own or shares those of otherGroups.
@@ -108,6 +115,7 @@ func (c *groupScrape) add(g *group.Summary, own bool) {
 		c.gauge(stateDesc, 1, label, g.Phase.String())
 	} else {
 		label = otherGroups
+		c.groupsLeft++
 	}
 	sum := c.groups[label]
 	if sum == nil {
@@ -170,6 +178,7 @@ func (c *groupScrape) send() {
 	}
 	c.gauge(lagEstimatesDesc, float64(c.estimates))
 	c.gauge(leftOutDesc, float64(c.lagsLeft), "lag")
+	c.gauge(leftOutDesc, float64(c.groupsLeft), "group")
 }
 
 // sendLag sends the three figures of a lag.

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"math"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -254,5 +256,47 @@ func TestSeriesVanishWithTheirGroup(t *testing.T) {
 	}
 	if n := count(); n != 0 {
 		t.Errorf("%d series after the group's deletion", n)
+	}
+}
+
+// A label must be UTF-8, which neither the protocol nor the broker asks of a group's name.
+func TestAGroupThatNoLabelCanNameSharesSeries(t *testing.T) {
+	b := startBroker(t, Options{HTTP: "127.0.0.1:0"}, nil)
+	createTopic(t, b, "clicks", 1)
+	c := dial(t, b)
+	c.ask(produceRequest("clicks", -1, batchOf(t, "a", "b", "c")))
+	for _, id := range []string{"g", "g\xff", "g\xfe"} {
+		if code := c.commit(8, id, "clicks", 0, 1); code != 0 {
+			t.Fatal("commit", code)
+		}
+	}
+	registry := registryOf(b)
+	for label, want := range map[string]float64{"g": 2, "_other": 4} {
+		if lag := valueOf(t, registry, "millrace_consumer_group_lag_records", "group", label); lag != want {
+			t.Errorf("lag %v of %s, want %v", lag, label, want)
+		}
+	}
+	if left := valueOf(t, registry, "millrace_metrics_left_out", "kind", "group"); left != 2 {
+		t.Errorf("%v groups are left out, want 2", left)
+	}
+	if status, body := get(t, b, "/metrics?compat=kafka_exporter"); status != http.StatusOK || strings.Count(body, "\nkafka_consumergroup_members{") != 1 {
+		t.Errorf("status %d, want the one group that kafka_exporter can name", status)
+	}
+}
+
+func TestLagOfAnOffsetThatNoLogHas(t *testing.T) {
+	b := startBroker(t, Options{}, nil)
+	createTopic(t, b, "clicks", 1)
+	c := dial(t, b)
+	c.ask(produceRequest("clicks", -1, batchOf(t, "a", "b", "c")))
+	for committed, want := range map[int64]float64{-1: 3, math.MinInt64: 3, 4: 0, math.MaxInt64: 0} {
+		if code := c.commit(8, "g", "clicks", 0, committed); code != 0 {
+			t.Fatal("commit", code)
+		}
+		for _, unit := range []string{"offsets", "records"} {
+			if lag := valueOf(t, registryOf(b), "millrace_consumer_group_lag_"+unit, "group", "g"); lag != want {
+				t.Errorf("committed %d: lag %v in %s, want %v", committed, lag, unit, want)
+			}
+		}
 	}
 }

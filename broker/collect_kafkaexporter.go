@@ -63,7 +63,10 @@ func (k *kafkaExporter) Collect(out chan<- prometheus.Metric) {
 		return
 	}
 	left := lagSeriesMax
-	for i := range summaries[:min(len(summaries), k.groupsMax)] {
+	for i := range summaries {
+		if !k.tellsApart(i, summaries[i].Group) {
+			continue
+		}
 		s.gauge(exporterMembers, float64(summaries[i].Members), summaries[i].Group)
 		left = k.lags(s, &summaries[i], left)
 	}

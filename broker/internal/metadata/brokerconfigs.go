@@ -67,7 +67,8 @@ func (image *Image) brokerConfigRecords(settings *config.Broker, name string, af
 func (image *Image) EffectiveConfigs(settings *config.Broker) (*config.Broker, error) {
 	effective, err := settings.With(image.BrokerConfigs(AllBrokers), image.BrokerConfigs(image.brokerName()))
 	if err != nil {
-		return nil, fmt.Errorf("settings that were set at run time: %w", err)
+		return nil, fmt.Errorf("settings of this start do not go with those that were set at run time: %w; "+
+			"start with others, or as before and change those set at run time first", err)
 	}
 	return effective, nil
 }

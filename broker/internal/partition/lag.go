@@ -11,8 +11,9 @@ type Lag struct {
 }
 
 // Lag says how far behind the committed offset is. It reads no more than effort allows. Of a partition that is offline
-// nothing is known, and the lag is 0.
+// nothing is known, and the lag is 0. Clients may commit any number: one below 0 is taken for 0.
 func (p *Partition) Lag(committed int64, effort *log.Effort) Lag {
+	committed = max(committed, 0)
 	end := p.Offsets().HighWatermark
 	lag := Lag{Offsets: max(end-committed, 0), FirstTimestampMs: -1}
 	if lag.Offsets == 0 || p.readable() != nil {
