@@ -54,6 +54,12 @@ func TestParseRefusesWhatIsWrong(t *testing.T) {
 		want        []string // in the error
 	}{
 		{"num.partitons", "3", []string{`"num.partitons"`, `did you mean "num.partitions"`}},
+		{"retention.ms", "1", []string{`did you mean "log.retention.ms"`}},
+		{"granularity", "topic", []string{`did you mean "millrace.metrics.granularity"`}},
+		{"flussh", "os", []string{`did you mean "millrace.flush"`}},
+		{"num.network.thread", "3", []string{`did you mean "num.network.threads"`}},
+		{"quota.window.nun", "3", []string{`did you mean "quota.window.num"`}}, // of a family without a use otherwise
+		{"metadata.log.max.record.bytes.between.snapshot", "1", []string{`did you mean "metadata.log.max.record.bytes.between.snapshots"`}},
 		{"flush", "never", []string{"commit, interval, os"}},
 		{"LOG.SEGMENT.BYTE", "1", []string{`did you mean "log.segment.bytes"`}},
 		{"entirely.something.else", "1", []string{"unknown setting"}},

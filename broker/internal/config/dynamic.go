@@ -63,7 +63,7 @@ func checkDynamic(name, value string) error {
 	case setting == nil && checkIgnored(name) == nil:
 		return fmt.Errorf("%s has no use here", name)
 	case setting == nil:
-		return fmt.Errorf("unknown setting %q%s", name, suggestion(name, brokerTable))
+		return fmt.Errorf("unknown setting %q%s", name, suggestion(name, namesOf(brokerTable)))
 	case !Dynamic(name):
 		return fmt.Errorf("%s cannot be changed while the broker runs: set it where the broker is started, and restart", name)
 	}

@@ -9,22 +9,28 @@ import (
 // ignoredNames are Kafka's broker settings that millrace accepts and has no use for, so that a server.properties or
 // a compose file made for Kafka starts. Sorted.
 var ignoredNames = []string{
+	"add.partitions.to.txn.retry.backoff.max.ms",
+	"add.partitions.to.txn.retry.backoff.ms",
 	"auto.leader.rebalance.enable",
 	"background.threads",
 	"broker.heartbeat.interval.ms",
 	"broker.id.generation.enable",
 	"broker.rack",
 	"broker.session.timeout.ms",
+	"config.providers",
+	"connection.failed.authentication.delay.ms",
 	"connections.max.reauth.ms",
 	"control.plane.listener.name",
 	"controlled.shutdown.enable",
 	"controlled.shutdown.max.retries",
 	"controlled.shutdown.retry.backoff.ms",
+	"cordoned.log.dirs",
 	"delete.records.purgatory.purge.interval.requests",
 	"early.start.listeners",
 	"eligible.leader.replicas.enable",
 	"failed.authentication.delay.ms",
 	"fetch.purgatory.purge.interval.requests",
+	"follower.fetch.last.tiered.offset.enable",
 	"initial.broker.registration.timeout.ms",
 	"inter.broker.listener.name",
 	"inter.broker.protocol.version",
@@ -76,6 +82,7 @@ var ignoredNames = []string{
 	"transaction.state.log.num.partitions",
 	"transaction.state.log.replication.factor",
 	"transaction.state.log.segment.bytes",
+	"transaction.two.phase.commit.enable",
 	"transactional.id.expiration.ms",
 	"unclean.leader.election.interval.ms",
 	"unstable.api.versions.enable",
@@ -85,7 +92,7 @@ var ignoredNames = []string{
 // ignoredPrefixes are families of Kafka's settings without a use here.
 var ignoredPrefixes = []string{
 	"alter.log.dirs.replication.", "auto.include.jmx.", "client.quota.", "confluent.", "controller.", "delegation.token.",
-	"group.consumer.", "group.coordinator.", "group.share.", "group.streams.", "kafka.metrics.",
+	"group.consumer.", "group.coordinator.", "group.share.", "group.streams.", "internal.", "kafka.metrics.",
 	"leader.replication.", "follower.replication.", "metadata.", "metric.", "metrics.", "password.encoder.",
 	"quota.", "remote.", "replica.", "replication.quota.", "share.", "telemetry.", "zookeeper.",
 }
@@ -97,14 +104,23 @@ var protectingPrefixes = []string{
 	"security.providers", "ssl.", "super.users", "allow.everyone.",
 }
 
+// typoMax is how many letters may be wrong in the name of a setting that is used, when it could also be one of a family
+// without a use.
+const typoMax = 2
+
 // checkIgnored returns nil for a name that may be given without effect.
 func checkIgnored(name string) error {
 	hasPrefix := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+	used := namesOf(brokerTable)
 	switch {
 	case slices.ContainsFunc(protectingPrefixes, hasPrefix):
 		return fmt.Errorf("%s: not supported yet, and to start without it would leave the broker open", name)
-	case slices.Contains(ignoredNames, name), slices.ContainsFunc(ignoredPrefixes, hasPrefix):
+	case slices.Contains(ignoredNames, name):
 		return nil
+	case slices.ContainsFunc(ignoredPrefixes, hasPrefix):
+		if _, distance := nearest(name, used); distance > typoMax {
+			return nil
+		}
 	}
-	return fmt.Errorf("unknown setting %q%s", name, suggestion(name, brokerTable))
+	return fmt.Errorf("unknown setting %q%s", name, suggestion(name, append(used, ignoredNames...)))
 }

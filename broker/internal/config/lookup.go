@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"strings"
 )
 
@@ -18,6 +19,15 @@ func byName(table []Setting) map[string]*Setting {
 	return rows
 }
 
+// namesOf are the names of the table's settings.
+func namesOf(table []Setting) []string {
+	names := make([]string, len(table))
+	for i := range table {
+		names[i] = table[i].Name
+	}
+	return names
+}
+
 // fieldName is a setting's name in camel case: log.segment.bytes is LogSegmentBytes.
 func fieldName(name string) string {
 	var field strings.Builder
@@ -27,26 +37,33 @@ func fieldName(name string) string {
 	return field.String()
 }
 
-// suggestion is "; did you mean ...?" with the nearest name of the tables, or empty if none is near.
-func suggestion(name string, tables ...[]Setting) string {
-	best, bestDistance := "", max(2, len(name)/3)+1
-	for _, table := range tables {
-		for i := range table {
-			candidate := table[i].Name
-			distance := editDistance(strings.ToLower(name), candidate)
-			// Whoever leaves out a prefix (log., millrace.) means the setting all the same.
-			if strings.HasSuffix(candidate, "."+name) {
-				distance = 1
-			}
-			if distance < bestDistance {
-				best, bestDistance = candidate, distance
-			}
-		}
-	}
-	if best == "" {
+// suggestion is "; did you mean ...?" with the nearest of the names, or empty if none is near.
+func suggestion(name string, names []string) string {
+	best, distance := nearest(name, names)
+	if distance > max(2, len(name)/3) {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// nearest is the first of the names that are nearest to name, and how far it is from that. Whoever leaves out what a
+// name begins with (log., millrace.) means it all the same.
+func nearest(name string, names []string) (best string, distance int) {
+	name = strings.ToLower(name)
+	distance = math.MaxInt
+	for _, candidate := range names {
+		d := editDistance(name, candidate)
+		if _, short, found := strings.Cut(candidate, "."); found {
+			d = min(d, 1+editDistance(name, short))
+		}
+		if strings.HasSuffix(candidate, "."+name) {
+			d = strings.Count(candidate, ".") - strings.Count(name, ".")
+		}
+		if d < distance {
+			best, distance = candidate, d
+		}
+	}
+	return best, distance
 }
 
 // editDistance is the least number of characters inserted, deleted or replaced that turns a into b.

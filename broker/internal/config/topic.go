@@ -42,7 +42,7 @@ type Topic struct {
 func (b *Broker) Topic(overrides map[string]string) (Topic, error) {
 	for _, name := range slices.Sorted(maps.Keys(overrides)) {
 		if topicSettings[name] == nil {
-			return Topic{}, fmt.Errorf("unknown topic config %q%s", name, suggestion(name, topicTable))
+			return Topic{}, fmt.Errorf("unknown topic config %q%s", name, suggestion(name, namesOf(topicTable)))
 		}
 	}
 	var t Topic

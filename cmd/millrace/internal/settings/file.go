@@ -1,7 +1,10 @@
 package settings
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -32,15 +35,23 @@ func (s *Settings) ReadFile(name string) error {
 	return nil
 }
 
-// parseYAML reads one mapping. Nested mappings join their keys with dots; a list of scalars is
+// parseYAML reads one mapping, the only document. Nested mappings join their keys with dots; a list of scalars is
 // joined with commas, as Kafka writes lists.
 func parseYAML(data []byte, set func(line int, key, value string)) error {
-	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
-		return fmt.Errorf("%s", strings.Join(strings.Fields(err.Error()), " "))
-	}
-	if len(document.Content) == 0 {
+	var document, another yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	err := decoder.Decode(&document)
+	if errors.Is(err, io.EOF) {
 		return nil
+	}
+	if err == nil {
+		err = decoder.Decode(&another)
+	}
+	switch {
+	case err == nil:
+		return fmt.Errorf("line %d: a second document; put all settings into the first", another.Line)
+	case !errors.Is(err, io.EOF):
+		return fmt.Errorf("%s", strings.Join(strings.Fields(err.Error()), " "))
 	}
 	return flatten("", document.Content[0], map[string]bool{}, set)
 }

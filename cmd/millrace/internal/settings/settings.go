@@ -5,7 +5,6 @@ package settings
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
@@ -74,33 +73,36 @@ func (s *Settings) Values() map[string]string {
 	return maps.Clone(s.values)
 }
 
-// Explain adds to an error that quotes a key where that key was set.
+// Explain adds to an error that quotes a key where that key was set: the first that it quotes, for what comes later may
+// be a suggestion.
 func (s *Settings) Explain(err error) error {
-	// The longest first: a key may be part of another.
-	keys := slices.SortedFunc(maps.Keys(s.sources), func(a, b string) int { return len(b) - len(a) })
-	for _, key := range keys {
-		if mentions(err.Error(), key) {
-			return fmt.Errorf("%w (from %s)", err, s.sources[key].Text)
+	first, at := "", len(err.Error())
+	for key := range s.sources {
+		if i := mention(err.Error(), key); i >= 0 && i < at {
+			first, at = key, i
 		}
 	}
-	return err
+	if first == "" {
+		return err
+	}
+	return fmt.Errorf("%w (from %s)", err, s.sources[first].Text)
 }
 
-// mentions reports whether text has key as a whole word.
-func mentions(text, key string) bool {
+// mention is where text first has key as a whole word, -1 if nowhere.
+func mention(text, key string) int {
 	inKey := func(c byte) bool {
 		return c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 	}
 	for at := 0; ; {
 		i := strings.Index(text[at:], key)
 		if i < 0 {
-			return false
+			return -1
 		}
 		from, to := at+i, at+i+len(key)
 		before := from == 0 || !inKey(text[from-1])
 		after := to == len(text) || !inKey(text[to]) || text[to] == '.' && (to+1 == len(text) || !inKey(text[to+1]))
 		if before && after {
-			return true
+			return from
 		}
 		at = from + 1
 	}

@@ -49,6 +49,7 @@ func TestBrokenFilesNameTheLine(t *testing.T) {
 		{"a.yml", "- a\n", "line 1: not a mapping"},
 		{"a.yml", "a: [[1]]\n", "line 1: a: a list must hold plain values"},
 		{"a.yml", "a: &x 1\nb: *x\n", "line 2: b: must be a plain value"},
+		{"a.yml", "a: 1\n---\nb: 1\n", "line 2: a second document"},
 		{"a.yml", "a: b: c\n", "mapping values are not allowed"},
 		{"a.properties", "x=1\n=2\n", "line 2: no key"},
 		{"a.properties", "x=\\u12\n", "line 1: "},
@@ -84,6 +85,10 @@ func TestExplainTellsWhereAKeyWasSet(t *testing.T) {
 	got := s.Explain(errors.New(`unknown setting "log.segment.bytes"`)).Error()
 	if want := `unknown setting "log.segment.bytes" (from flag -X)`; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	got = s.Explain(errors.New(`unknown setting "log.segment"; did you mean "log.segment.bytes"?`)).Error()
+	if !strings.HasSuffix(got, "(from file a)") {
+		t.Errorf("got %q, want the source of the one that is unknown", got)
 	}
 	s.Delete("log.segment.bytes")
 	if got := s.Explain(errors.New(`unknown setting "log.segment.bytes"`)).Error(); strings.Contains(got, "from") {
