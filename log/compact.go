@@ -150,7 +150,7 @@ func (c *compaction) run() error {
 	if err := c.readKeys(); err != nil {
 		return err
 	}
-	c.told.From, c.told.To, c.told.Keys = c.dirty, c.end, c.keys.used
+	c.told.From, c.told.To, c.told.Keys = c.dirty, c.end, c.keys.used // To may still go back
 	groups := c.groups(upTo)
 	if len(groups) == 0 {
 		return nil
@@ -163,6 +163,7 @@ func (c *compaction) run() error {
 			return err
 		}
 	}
+	c.told.To = c.end
 	return c.finish()
 }
 

@@ -10,18 +10,24 @@ import (
 // one of the segment that is being written. room is by how much the segment may still grow beyond its sources.
 func (c *compaction) sieve(b record.Batch, last bool, room *int64) (record.Batch, error) {
 	c.told.RecordsIn += int64(b.Count())
-	left, err := c.sieved(b, last, room)
-	if err != nil || left == nil {
+	left, err := c.sieved(b, last, *room)
+	if err != nil {
 		return nil, err
 	}
+	*room -= int64(len(left) - len(b))
+	if left == nil {
+		return nil, nil
+	}
 	c.told.RecordsOut += int64(left.Count())
-	if horizonMs := left.BaseTimestampMs(); left.HasDeleteHorizon() && horizonMs > c.options.NowMs && (c.dueMs < 0 || horizonMs < c.dueMs) {
+	// One that has passed already is of interest only if it is new: what stayed in spite of an old one does not go next time.
+	if horizonMs := left.BaseTimestampMs(); left.HasDeleteHorizon() && (horizonMs > c.options.NowMs || !b.HasDeleteHorizon()) &&
+		(c.dueMs < 0 || horizonMs < c.dueMs) {
 		c.dueMs = horizonMs
 	}
 	return left, nil
 }
 
-func (c *compaction) sieved(b record.Batch, last bool, room *int64) (record.Batch, error) {
+func (c *compaction) sieved(b record.Batch, last bool, room int64) (record.Batch, error) {
 	if b.BaseOffset() >= c.end || b.IsControl() {
 		return b, nil
 	}
@@ -49,20 +55,25 @@ func (c *compaction) sieved(b record.Batch, last bool, room *int64) (record.Batc
 	if tombstones && !b.HasDeleteHorizon() {
 		horizonMs = c.options.NowMs + min(c.config.DeleteRetentionMs, math.MaxInt64-c.options.NowMs)
 	}
-	if kept == int(b.Count()) && horizonMs == record.NoTimestamp {
-		return b, nil
+	return c.rebuilt(b, kept, horizonMs, room)
+}
+
+// rebuilt is the batch of what the rewriter has kept, with a delete horizon if it fits: it makes every record longer, and the
+// segment must not become too large for its indexes.
+func (c *compaction) rebuilt(b record.Batch, kept int, horizonMs, room int64) (record.Batch, error) {
+	for _, horizonMs := range []int64{horizonMs, record.NoTimestamp} {
+		if kept == int(b.Count()) && horizonMs == record.NoTimestamp {
+			return b, nil
+		}
+		left, err := c.rewriter.Build(horizonMs)
+		if err != nil || int64(len(left)-len(b)) <= room {
+			return left, err
+		}
 	}
-	left, err := c.rewriter.Build(horizonMs)
-	if err != nil {
-		return nil, err
-	}
-	// With a delete horizon every record gets longer. A segment that would become too large for its indexes keeps its batches.
-	grown := int64(len(left) - len(b))
-	if grown > *room {
-		return b, nil
-	}
-	*room -= max(grown, 0)
-	return left, nil
+	// Compressed anew it is longer than it was. It stays, and the log is not clean from here on: what goes before a tombstone
+	// must be gone before that.
+	c.end = min(c.end, b.BaseOffset())
+	return b, nil
 }
 
 // keeps says whether a record stays. One without a key cannot be in a compacted log, and goes, as in Kafka.

@@ -17,12 +17,13 @@ import (
 //	the group's indexes, and its segments but the first, are removed
 //	<base>.log.swap -> <base>.log            replaces the first
 //
+// cuts is how often the log had been cut when the pass began: what a cut has taken away supersedes nothing.
 // Before the first rename is done, an error changes nothing. After it the log has failed, reads go on from the open files of
 // the group, and the next Open finishes what was begun.
-func (l *Log) swap(group []*segment, size int64) error {
+func (l *Log) swap(group []*segment, size, cuts int64) error {
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
-	if !l.has(group) {
+	if l.cuts.Load() != cuts || !l.has(group) {
 		return ErrSuperseded
 	}
 	if err := l.beginChange(); err != nil {

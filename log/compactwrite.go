@@ -14,14 +14,15 @@ func (c *compaction) clean(group []*segment) error {
 	w := &cleanedWriter{fsys: c.log.fsys, dir: c.log.dir, pace: c.pace, index: indexBuilder{
 		base: group[0].base, intervalBytes: c.config.IndexIntervalBytes, indexes: newIndexes(nil, nil)}}
 	changed, bytesIn, err := c.fill(w, group)
-	if err == nil && (changed || len(group) > 1) {
+	replaces := changed || len(group) > 1 && w.size > 0
+	if err == nil && replaces {
 		if err = w.finish(); err == nil {
-			err = c.log.swap(group, w.size)
+			err = c.log.swap(group, w.size, c.cuts)
 		}
 	} else if closeErr := w.close(); err == nil {
 		err = closeErr
 	}
-	if err == nil && (changed || len(group) > 1) {
+	if err == nil && replaces {
 		c.told.BytesIn += bytesIn
 		c.told.BytesOut += w.size
 		c.told.SegmentsMerged += len(group) - 1
@@ -35,13 +36,16 @@ func (c *compaction) fill(w *cleanedWriter, group []*segment) (changed bool, byt
 	if err := w.create(); err != nil {
 		return false, 0, err
 	}
-	for _, s := range group {
-		bytesIn += s.size.Load()
+	final := 0 // the last segment that has a batch: Kafka leaves some without
+	for i, s := range group {
+		if bytesIn += s.size.Load(); s.size.Load() > 0 {
+			final = i
+		}
 	}
 	room := max(0, math.MaxInt32-bytesIn)
 	for i, s := range group {
 		err := c.reader.each(s, func(b record.Batch, last bool) (more bool, err error) {
-			left, err := c.sieve(b, last && i == len(group)-1, &room)
+			left, err := c.sieve(b, last && i == final, &room)
 			if err != nil {
 				return false, err
 			}

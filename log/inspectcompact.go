@@ -2,26 +2,37 @@ package log
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
 
-// mayBeMissing says whether compaction may have taken away the offsets right before this one. A broker may be compacting.
+// mayBeMissing says whether compaction may have taken away the offsets right before this one.
 func (i *inspection) mayBeMissing(offset int64) (bool, error) {
-	if i.options.Compacted || offset <= i.cleaner.sparse {
+	if offset <= i.cleaner.sparse {
 		return true, nil
 	}
-	state, _, err := readCleanerState(i.options.FS, i.options.Dir)
-	if err != nil {
-		return false, err
+	sparse, err := i.sparse()
+	return offset <= sparse, err
+}
+
+// sparse is the offset below which any may be missing, as of now: a broker may be compacting.
+func (i *inspection) sparse() (int64, error) {
+	if i.options.Compacted {
+		return math.MaxInt64, nil
 	}
-	i.cleaner = state
-	return offset <= state.sparse, nil
+	var err error
+	i.cleaner, _, err = readCleanerState(i.options.FS, i.options.Dir)
+	return i.cleaner.sparse, err
 }
 
 // adoptSwaps takes the segments of compactions that are not finished for those that they replace, as the next start does.
 func (i *inspection) adoptSwaps() error {
-	swaps, err := i.directory.adoptSwaps(func(s *segment) (end int64, err error) {
+	sparse, err := i.sparse()
+	if err != nil {
+		return err
+	}
+	swaps, err := i.directory.adoptSwaps(sparse, func(s *segment) (end int64, err error) {
 		file, err := i.options.FS.Open(s.dataPath())
 		if err != nil {
 			return 0, err

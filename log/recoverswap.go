@@ -26,19 +26,20 @@ func (r *recovery) examineCompaction() (err error) {
 	if !r.cleanerKnown && r.options.Config.Compacted {
 		r.cleaner = cleanerUnknown // it comes from Kafka, which keeps no such file
 	}
-	r.swaps, err = r.directory.adoptSwaps(func(s *segment) (end int64, err error) { return r.scanSealed(s) })
+	r.swaps, err = r.directory.adoptSwaps(r.cleaner.sparse, func(s *segment) (end int64, err error) { return r.scanSealed(s) })
 	return err
 }
 
 // adoptSwaps puts the segments of interrupted compactions in the list, in place of those that they cover up to the end that
-// endOf says.
-func (d *directory) adoptSwaps(endOf func(s *segment) (int64, error)) (swaps []swap, err error) {
+// endOf says. The next segment begins there, or beyond a gap below the offset sparse.
+func (d *directory) adoptSwaps(sparse int64, endOf func(s *segment) (int64, error)) (swaps []swap, err error) {
 	for _, cleaned := range d.swaps {
 		end, err := endOf(cleaned)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.ContainsFunc(d.segments, func(s *segment) bool { return s.base == end && end > cleaned.base }) {
+		next := slices.IndexFunc(d.segments, func(s *segment) bool { return s.base >= end })
+		if end <= cleaned.base || next < 0 || d.segments[next].base > max(end, sparse) {
 			return nil, &CorruptError{Path: cleaned.dataPath(), Position: cleaned.size.Load(), Err: fmt.Errorf(
 				"a compacted segment ends at offset %d, where no segment begins", end)}
 		}

@@ -112,7 +112,8 @@ func (l *Log) expiredLocked(nowMs, committed int64) (count int, err error) {
 	return len(list), nil
 }
 
-// expired says whether the newest record of the segment is older than beforeMs. Without any timestamp it never is.
+// expired says whether the newest record of the segment is older than beforeMs. Without any timestamp it never is; without any
+// record, which is what compaction may leave, always.
 func (s *segment) expired(beforeMs int64) (bool, error) {
 	s.acquire() // it is in the list, and upkeep is held
 	defer s.release()
@@ -120,8 +121,19 @@ func (s *segment) expired(beforeMs int64) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	newest := x.maxTimestamp.Load()
-	return newest >= 0 && newest < beforeMs, nil
+	if newest := x.maxTimestamp.Load(); newest >= 0 {
+		return newest < beforeMs, nil
+	}
+	file, err := s.open()
+	if err != nil {
+		return false, err
+	}
+	empty := true
+	err = walkHeaders(file, 0, s.size.Load(), func(header headerView, _, _ int64) bool {
+		empty = header.Count() == 0
+		return empty
+	})
+	return empty && err == nil, err
 }
 
 // moveStartLocked moves the log start; on return that is durable.

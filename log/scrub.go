@@ -51,7 +51,7 @@ func (l *Log) Scrub(from int64, pace func(bytes int) error) (Scrubbed, error) {
 		s = &scrub{log: l, segment: list[i], end: list[i+1].base, pace: pace}
 		err = s.run()
 	}
-	if s.gone() {
+	if s.replaced() {
 		return found, nil
 	}
 	if err != nil {
@@ -114,6 +114,14 @@ func (s *scrub) gone() bool {
 	list := *s.log.segments.Load()
 	i := list.find(s.segment.base)
 	return i < 0 || list[i] != s.segment
+}
+
+// replaced is gone once a change that may be under way is done: meanwhile the files are not those of the list. After one that has
+// failed half-way they stay so until the next Open.
+func (s *scrub) replaced() bool {
+	s.log.upkeep.Lock()
+	defer s.log.upkeep.Unlock()
+	return s.gone() || s.log.Err() != nil
 }
 
 // vanished is told of a file that is not there. If the broker has deleted it, nobody looks at what is found.
