@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -18,7 +19,7 @@ func (r *reading) evaluate(ctx context.Context, p *printable) (wanted bool, err 
 		return false, endOf(ctx)
 	case err != nil:
 		err = fmt.Errorf("topic %q partition %d offset %d: --jq: %w", p.record.Topic, p.record.Partition, p.record.Offset, err)
-		if r.plan.jqSkips {
+		if r.plan.jqSkips && !errors.Is(err, jq.ErrRunaway) {
 			r.jq.add(err)
 			return false, nil
 		}

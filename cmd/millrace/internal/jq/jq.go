@@ -16,16 +16,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Bounds of one record's evaluation.
-const (
-	TimeMax    = time.Second
-	resultsMax = 10_000
-)
-
-// Filter is a compiled expression. Safe for concurrent use.
+// Filter is a compiled expression.
 type Filter struct {
-	code    *gojq.Code
-	timeMax time.Duration
+	code      *gojq.Code
+	timeMax   time.Duration
+	memoryMax uint64 // bytes that the process may grow by
 }
 
 // Parse compiles expression. An error is a *usage.Error that has the place of the mistake.
@@ -42,48 +37,49 @@ func Parse(expression string) (*Filter, error) {
 	if err != nil {
 		return nil, usage.Errorf("--jq: %v in %q", err, expression)
 	}
-	return &Filter{code: code, timeMax: TimeMax}, nil
+	return &Filter{code: code, timeMax: TimeMax, memoryMax: memoryMax}, nil
 }
 
 // Result is one value that an expression gave.
 type Result struct {
-	value  any
-	record *kgo.Record // not nil: the value is this record's whole envelope
+	json   []byte
+	text   *string     // not nil: the value is this string
+	record *kgo.Record // not nil: the value is this record's whole envelope, and json is empty
 }
 
-// Run evaluates the expression on r. It fails when that takes longer than TimeMax, gives more than
-// 10,000 results, or is an error of the expression's; the end of ctx is ctx's error.
-func (f *Filter) Run(ctx context.Context, r *kgo.Record) ([]Result, error) {
-	bounded, cancel := context.WithTimeout(ctx, f.timeMax)
-	defer cancel()
-	input, err := fields(r)
-	if err != nil {
-		return nil, err
-	}
+// results evaluates the expression on input, which is r's envelope, until ctx ends. Values are written out here: one that
+// holds another many times is small until then.
+func (f *Filter) results(ctx context.Context, r *kgo.Record, input map[string]any) ([]Result, error) {
 	var results []Result
-	for iterator := f.code.RunWithContext(bounded, input); ; {
+	for iterator := f.code.RunWithContext(ctx, input); ; {
 		value, more := iterator.Next()
 		if !more {
 			return results, nil
 		}
 		if err, failed := value.(error); failed {
-			switch {
-			case ctx.Err() != nil:
-				return nil, ctx.Err()
-			case bounded.Err() != nil:
-				return nil, fmt.Errorf("the expression did not end within %v", f.timeMax)
-			}
 			return nil, err
 		}
 		if len(results) == resultsMax {
 			return nil, fmt.Errorf("the expression gave more than %d results", resultsMax)
 		}
-		result := Result{value: value}
-		if same(value, input) {
-			result.record = r
+		result, err := resultOf(value, r, input)
+		if err != nil {
+			return nil, err
 		}
 		results = append(results, result)
 	}
+}
+
+func resultOf(value any, r *kgo.Record, input map[string]any) (Result, error) {
+	if same(value, input) {
+		return Result{record: r}, nil
+	}
+	json, err := gojq.Marshal(value)
+	result := Result{json: json}
+	if text, ok := value.(string); ok {
+		result.text = &text
+	}
+	return result, err
 }
 
 // fields returns the envelope of r as jq sees it.
@@ -104,19 +100,15 @@ func same(value any, input map[string]any) bool {
 }
 
 // True reports what jq's conditions make of a result: everything is true but null and false.
-func (r Result) True() bool { return r.value != nil && r.value != false }
+func (r Result) True() bool { return string(r.json) != "null" && string(r.json) != "false" }
 
 // Append appends the result as one line of JSON without its newline; with raw, a string as it is.
 func (r Result) Append(dst []byte, raw bool) []byte {
-	if r.record != nil {
+	switch {
+	case r.record != nil:
 		return envelope.Append(dst, r.record)
+	case r.text != nil && raw:
+		return append(dst, *r.text...)
 	}
-	if text, ok := r.value.(string); ok && raw {
-		return append(dst, text...)
-	}
-	text, err := gojq.Marshal(r.value)
-	if err != nil {
-		panic(fmt.Sprintf("jq: a result that is no JSON: %v", err)) // gojq makes only values of JSON
-	}
-	return append(dst, text...)
+	return append(dst, r.json...)
 }

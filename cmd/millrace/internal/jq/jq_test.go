@@ -111,3 +111,24 @@ func TestWhatNeverEndsIsEnded(t *testing.T) {
 		t.Errorf("after the end of the command: %v", err)
 	}
 }
+
+// A single step cannot be interrupted, and may take any time and memory: Run does not wait for it.
+func TestWhatCannotBeEndedIsNotWaitedFor(t *testing.T) {
+	for expression, want := range map[string]string{
+		`reduce range(23) as $i ("x"; [., .]) | tojson | length`: "took more than 1 MiB of memory",
+		`reduce range(23) as $i ("x"; [., .])`:                   "took more than 1 MiB of memory",
+		`"1" * 1000000 | tonumber | tostring | length`:           "did not end within",
+	} {
+		filter, err := Parse(expression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		filter.timeMax, filter.memoryMax = time.Hour, 1<<20
+		if want == "did not end within" {
+			filter.timeMax, filter.memoryMax = time.Millisecond, 1<<40
+		}
+		if _, err := filter.Run(t.Context(), record()); !errors.Is(err, ErrRunaway) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", expression, err, want)
+		}
+	}
+}
