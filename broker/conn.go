@@ -91,6 +91,7 @@ func (c *conn) serve() {
 	if failure := c.queue.failure(); failure != nil {
 		err = failure // the reader has only seen that the connection was closed
 	}
+	c.watchLeaving(time.Now())
 	c.server.ended(c, err)
 }
 

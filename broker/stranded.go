@@ -18,7 +18,8 @@ const (
 )
 
 // strandedWatch notices a client that cannot reach the address that it was told: on the connection that it began with,
-// it asks again and again for topics that it has been told all about, while nothing else comes from its host.
+// it asks again and again for topics that it has been told all about, as librdkafka does, or nothing more until it leaves,
+// as Kafka's own client does, while nothing else comes from its host.
 //
 // Whoever has reached that address has opened another connection, or uses this one for more than that. Tools that ask
 // once, or ask for all topics, are left alone, and so are clients that wait for a topic to appear: an alarm that is
@@ -56,14 +57,19 @@ func (w *strandedWatch) answered(now time.Time, host hostConnections) bool {
 	return w.settled
 }
 
+// left reports whether a client that has gone was stranded and not told of: it stayed for long after its first answer.
+func (w *strandedWatch) left(now time.Time, host hostConnections) bool {
+	return !w.settled && w.answers > 0 && now.Sub(w.first) >= strandedMin && host.open == 1 && host.arrivals == w.arrivals
+}
+
 // watchStranded looks at a request and its answer.
 func (c *conn) watchStranded(req kmsg.Request, r *reply, now time.Time) {
 	if c.stranded.settled {
 		return
 	}
 	switch kmsg.Key(req.Key()) {
-	case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.DescribeCluster:
-		return // what a client sends wherever it connects
+	case kmsg.ApiVersions, kmsg.SASLHandshake, kmsg.SASLAuthenticate, kmsg.DescribeCluster, kmsg.InitProducerID, kmsg.FindCoordinator:
+		return // what a client sends to whatever broker it knows, be it the one that it began with
 	case kmsg.Metadata:
 		if !tellsAll(req, r) {
 			return
@@ -73,6 +79,13 @@ func (c *conn) watchStranded(req kmsg.Request, r *reply, now time.Time) {
 		return
 	}
 	if c.stranded.answered(now, c.server.hostConnections(c.host)) {
+		c.server.tellStranded(c, now)
+	}
+}
+
+// watchLeaving looks at a connection that ends, and still counts. Those that the broker ends when it stops say nothing.
+func (c *conn) watchLeaving(now time.Time) {
+	if c.server.calls.Err() == nil && c.stranded.left(now, c.server.hostConnections(c.host)) {
 		c.server.tellStranded(c, now)
 	}
 }
@@ -109,7 +122,7 @@ func (s *server) tellStranded(c *conn, now time.Time) {
 		return
 	}
 	host, port := s.broker.advertised(c.listener)
-	s.logger.log(slog.LevelWarn, "a client asks for metadata again and again and does not come back by the address that it is told; "+
+	s.logger.log(slog.LevelWarn, "a client asks for metadata and does not come back by the address that it is told; "+
 		"if it cannot reach that, change advertised.listeners",
 		"client", c.host, "client_id", c.clientID, "listener", c.listener, "told", net.JoinHostPort(host, strconv.Itoa(int(port))))
 }

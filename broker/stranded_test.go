@@ -53,6 +53,38 @@ func TestOnlyAClientThatAsksAndDoesNotComeBackIsStranded(t *testing.T) {
 	}
 }
 
+func TestAClientThatLeavesWithoutHavingComeBackWasStranded(t *testing.T) {
+	alone, two, again := hostConnections{1, 1}, hostConnections{2, 2}, hostConnections{1, 2}
+	for name, test := range map[string]struct {
+		answers int
+		works   bool
+		stays   time.Duration
+		host    hostConnections // when it leaves
+		want    bool
+	}{
+		"asks once and waits":      {1, false, time.Minute, alone, true},
+		"asks once and leaves":     {1, false, time.Second, alone, false},
+		"never asks":               {0, false, time.Minute, alone, false},
+		"works":                    {1, true, time.Minute, alone, false},
+		"comes back":               {1, false, time.Minute, two, false},
+		"came back and left":       {1, false, time.Minute, again, false},
+		"was told of, as it asked": {strandedAnswersMin, false, time.Minute, alone, false},
+	} {
+		var w strandedWatch
+		now := time.UnixMilli(0)
+		for range test.answers {
+			w.answered(now, alone)
+			now = now.Add(test.stays)
+		}
+		if test.works {
+			w.works()
+		}
+		if got := w.left(now, test.host); got != test.want {
+			t.Errorf("%s: %t, want %t", name, got, test.want)
+		}
+	}
+}
+
 // lockedLines is a log that the test reads while the broker writes.
 type lockedLines struct {
 	mu   sync.Mutex
@@ -75,13 +107,17 @@ func TestAStrandedClientIsToldOfInOneLine(t *testing.T) {
 	const told = "told=nowhere.example:9092"
 	for name, test := range map[string]struct {
 		change func(*kmsg.MetadataRequest)
+		asks   int
+		leaves bool
 		again  bool // opens another connection
 		want   int
 	}{
-		"named topics":  {func(*kmsg.MetadataRequest) {}, false, 1},
-		"came back":     {func(*kmsg.MetadataRequest) {}, true, 0},
-		"all topics":    {func(r *kmsg.MetadataRequest) { r.Topics = nil }, false, 0},
-		"missing topic": {func(r *kmsg.MetadataRequest) { r.Topics[0].Topic = kmsg.StringPtr("missing") }, false, 0},
+		"named topics":  {func(*kmsg.MetadataRequest) {}, 20, true, false, 1},
+		"asks once":     {func(*kmsg.MetadataRequest) {}, 1, true, false, 1},
+		"stays":         {func(*kmsg.MetadataRequest) {}, 1, false, false, 0},
+		"came back":     {func(*kmsg.MetadataRequest) {}, 20, true, true, 0},
+		"all topics":    {func(r *kmsg.MetadataRequest) { r.Topics = nil }, 20, true, false, 0},
+		"missing topic": {func(r *kmsg.MetadataRequest) { r.Topics[0].Topic = kmsg.StringPtr("missing") }, 20, true, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -103,7 +139,7 @@ func TestAStrandedClientIsToldOfInOneLine(t *testing.T) {
 				}
 				c := connect()
 				c.ask(apiVersionsRequest(3))
-				for range 20 {
+				for range test.asks {
 					r := kmsg.NewPtrMetadataRequest()
 					r.Version = 9
 					topic := kmsg.NewMetadataRequestTopic()
@@ -117,10 +153,18 @@ func TestAStrandedClientIsToldOfInOneLine(t *testing.T) {
 					}
 					time.Sleep(3 * time.Second)
 				}
+				time.Sleep(strandedMin)
+				if test.leaves {
+					_ = c.conn.Close()
+				}
+				synctest.Wait()
 				if got := lines.count(told); got != test.want {
 					t.Errorf("%d lines, want %d:\n%s", got, test.want, lines.text.String())
 				}
 				_ = b.Close()
+				if got := lines.count(told); got != test.want {
+					t.Errorf("%d lines after the broker's end, want %d:\n%s", got, test.want, lines.text.String())
+				}
 			})
 		})
 	}
