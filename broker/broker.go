@@ -150,8 +150,8 @@ func (b *Broker) start(ctx context.Context) error {
 	b.controller.reconfigured = b.server.reconfigure
 	b.groups = newGroupCoordinator(b)
 	b.maintainer = newMaintainer(b)
-	b.cleaner = newCleaner(b)
 	b.disk = newDiskWatch(b)
+	b.cleaner = newCleaner(b)
 	b.scrubber = newScrubber(b)
 	b.fetchSessions = fetchsession.NewCache(int(b.config.MaxIncrementalFetchSessionCacheSlots), fetchSessionPartitionsMax, fetchSessionEvictMinMs)
 	begin := time.Now()

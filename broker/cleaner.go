@@ -20,6 +20,7 @@ import (
 type cleaner struct {
 	partitions *registry
 	settings   func() *config.Broker // at this moment
+	room       func(bytes int) error // says why so many bytes must not be written
 	logger     *slog.Logger
 	cancel     context.CancelFunc
 	done       sync.WaitGroup
@@ -49,6 +50,7 @@ func newCleaner(b *Broker) *cleaner {
 	return &cleaner{
 		partitions: b.partitions,
 		settings:   b.controller.settings,
+		room:       b.disk.spare,
 		logger:     b.logger,
 		durations:  newHistogram(compactionBounds),
 		damaged:    map[*partition.Partition]bool{},
@@ -111,7 +113,7 @@ func (c *cleaner) cleanOne(ctx context.Context, tried map[*partition.Partition]b
 	begin := time.Now()
 	settings := c.settings()
 	c.throttle.perSecond = settings.LogCleanerIoMaxBytesPerSecond
-	done, err := p.Compact(ctx, begin.UnixMilli(), settings.LogCleanerDedupeBufferSize, c.throttle.wait)
+	done, err := p.Compact(ctx, begin.UnixMilli(), settings.LogCleanerDedupeBufferSize, c.throttle.wait, c.room)
 	if err != nil {
 		tried[p] = true
 		c.failed(ctx, p, err)

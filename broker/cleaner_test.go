@@ -230,6 +230,45 @@ func TestThrottleSpreadsBytesOverTimeAndEndsAtOnce(t *testing.T) {
 	})
 }
 
+// TestCompactionLeavesTheReserveAlone has less room than the broker keeps for itself, and later enough.
+func TestCompactionLeavesTheReserveAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := disk.NewMem()
+		files.SetBudget(smallDiskBytes)
+		b, dial, logged := brokerOnSmallDisk(t, files, nil)
+		topicWith(t, b, "t", 1, compactedTopic)
+		c := dial()
+		for i := range 50 {
+			produceKeyed(t, c, "t", fmt.Sprintf("value-%d", i), "a")
+		}
+		p := b.partitions.lookup("t", 0)
+		before := p.Stats().SizeBytes
+		ballast, err := files.Create("/data/ballast")
+		if err == nil {
+			_, err = ballast.WriteAt(make([]byte, smallDiskBytes-files.UsedBytes()-fullDiskBytes/2), 0)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if size := p.Stats().SizeBytes; size != before || b.cleaner.failures.Load() == 0 || !strings.Contains(logged.String(), "log could not be compacted") {
+			t.Errorf("%d bytes of %d, %d failures", size, before, b.cleaner.failures.Load())
+		}
+		if err := ballast.Truncate(smallDiskBytes - fullDiskBytes); err != nil { // still too little for clients
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if size := p.Stats().SizeBytes; size > before/2 {
+			t.Errorf("%d bytes of %d", size, before)
+		}
+		if state, _ := b.disk.status(); state != diskReadOnly {
+			t.Errorf("the disk is %s", state)
+		}
+	})
+}
+
 // TestStoppingEndsACompactionUnderWay limits it to next to nothing.
 func TestStoppingEndsACompactionUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

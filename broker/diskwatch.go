@@ -117,6 +117,18 @@ func (d *diskWatch) admit(bytes int) error {
 	return nil
 }
 
+// spare is asked before so many bytes are written that make room in the end, as compaction does. They may take half of what is kept
+// for the broker's own small writes. The error says why not.
+func (d *diskWatch) spare(bytes int) error {
+	d.look(time.Now())
+	_, usage := d.status()
+	mark := d.marks.full.of(usage.TotalBytes)
+	if mark > 0 && usage.FreeBytes-int64(bytes) < mark/2 {
+		return &diskFullError{dir: d.dir, freeBytes: usage.FreeBytes, markBytes: mark}
+	}
+	return nil
+}
+
 // status returns the state and the room of the latest look that succeeded. Before that the room is zero.
 func (d *diskWatch) status() (diskState, disk.Usage) {
 	d.mu.Lock()

@@ -16,6 +16,9 @@ type CompactOptions struct {
 
 	// Pace is called after so many bytes were read or written, and may wait. An error from it ends the pass. nil: full speed.
 	Pace func(bytes int) error
+	// Room is asked before so many bytes are written, beside the segments that they replace. An error from it ends the pass.
+	// nil: there is room.
+	Room func(bytes int) error
 }
 
 // Compaction tells what a pass did.

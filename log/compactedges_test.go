@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"sync"
 	"testing"
 
@@ -203,5 +204,33 @@ func TestTombstonesWithoutRetentionAreDueAtOnce(t *testing.T) {
 			t.Errorf("before pass %d: %+v, %v, %d records", pass, found, err, records)
 		}
 		mustCompact(t, l)
+	}
+}
+
+// TestCompactionWithoutRoomLeavesNothingBehind is told so at its first write and at a later one.
+func TestCompactionWithoutRoomLeavesNothingBehind(t *testing.T) {
+	fsys := disk.NewMem()
+	l, _ := mustOpen(t, testOptions(fsys))
+	keyed(t, l, 0, 100, 3)
+	for _, writes := range []int{0, 1} {
+		left, refused := writes, errors.New("no room")
+		_, err := l.Compact(CompactOptions{NowMs: 1, Before: 100, MapBytes: 1 << 20, Room: func(bytes int) error {
+			if left--; left >= 0 || bytes == 0 {
+				return nil
+			}
+			return refused
+		}})
+		if !errors.Is(err, refused) || l.Err() != nil {
+			t.Errorf("%d writes: %v, %v", writes, err, l.Err())
+		}
+		for name := range content(t, fsys) {
+			if strings.HasSuffix(name, cleanedSuffix) || strings.HasSuffix(name, swapSuffix) {
+				t.Errorf("%d writes: %s", writes, name)
+			}
+		}
+	}
+	size := l.Size()
+	if mustCompact(t, l); l.Size() > size/2 {
+		t.Errorf("%d bytes of %d", l.Size(), size)
 	}
 }

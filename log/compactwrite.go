@@ -11,9 +11,10 @@ import (
 
 // clean writes what is left of a group of segments into one, and puts it in their place. Where nothing goes, nothing changes.
 func (c *compaction) clean(group []*segment) error {
-	w := &cleanedWriter{fsys: c.log.fsys, dir: c.log.dir, pace: c.pace, index: indexBuilder{
+	w := &cleanedWriter{fsys: c.log.fsys, dir: c.log.dir, pace: c.pace, room: c.options.Room, index: indexBuilder{
 		base: group[0].base, intervalBytes: c.config.IndexIntervalBytes, indexes: newIndexes(nil, nil)}}
-	changed, bytesIn, err := c.fill(w, group)
+	bytesIn := segmentList(group).bytes()
+	changed, err := c.fill(w, group, max(0, math.MaxInt32-bytesIn))
 	replaces := changed || len(group) > 1 && w.size > 0
 	if err == nil && replaces {
 		if err = w.finish(); err == nil {
@@ -31,18 +32,17 @@ func (c *compaction) clean(group []*segment) error {
 	return errors.Join(err, w.remove())
 }
 
-// fill writes what is left of the group's batches.
-func (c *compaction) fill(w *cleanedWriter, group []*segment) (changed bool, bytesIn int64, err error) {
+// fill writes what is left of the group's batches. room is by how much they may grow.
+func (c *compaction) fill(w *cleanedWriter, group []*segment, room int64) (changed bool, err error) {
 	if err := w.create(); err != nil {
-		return false, 0, err
+		return false, err
 	}
 	final := 0 // the last segment that has a batch: Kafka leaves some without
 	for i, s := range group {
-		if bytesIn += s.size.Load(); s.size.Load() > 0 {
+		if s.size.Load() > 0 {
 			final = i
 		}
 	}
-	room := max(0, math.MaxInt32-bytesIn)
 	for i, s := range group {
 		err := c.reader.each(s, func(b record.Batch, last bool) (more bool, err error) {
 			left, err := c.sieve(b, last && i == final, &room)
@@ -53,10 +53,10 @@ func (c *compaction) fill(w *cleanedWriter, group []*segment) (changed bool, byt
 			return true, w.write(left)
 		})
 		if err != nil {
-			return false, 0, err
+			return false, err
 		}
 	}
-	return changed, bytesIn, nil
+	return changed, nil
 }
 
 // cleanedWriter writes a segment and its indexes under names that the next Open removes.
@@ -64,6 +64,7 @@ type cleanedWriter struct {
 	fsys     disk.FS
 	dir      string
 	pace     func(bytes int) error
+	room     func(bytes int) error // nil: there is
 	file     disk.File
 	index    indexBuilder
 	size     int64 // in the file and in gathered
@@ -103,6 +104,11 @@ func (w *cleanedWriter) write(b record.Batch) error {
 }
 
 func (w *cleanedWriter) flush() error {
+	if w.room != nil {
+		if err := w.room(len(w.gathered)); err != nil {
+			return err
+		}
+	}
 	if _, err := w.file.WriteAt(w.gathered, w.size-int64(len(w.gathered))); err != nil {
 		return writeError(fmt.Sprintf("write %d bytes to %s", len(w.gathered), w.file.Name()), err)
 	}

@@ -23,9 +23,10 @@ func (p *Partition) Cleanable(nowMs int64) (log.Cleanable, error) {
 }
 
 // Compact removes what is superseded below the last stable offset, with mapBytes of memory for the keys of one pass. It ends
-// early, with the log whole, when ctx ends, the partition is closed, or pace errs, which is called for each read and write.
-// Errors are those of log.Log.Compact. One Compact at a time.
-func (p *Partition) Compact(ctx context.Context, nowMs, mapBytes int64, pace func(ctx context.Context, bytes int) error) (log.Compaction, error) {
+// early, with the log whole, when ctx ends, the partition is closed, pace errs, which is called for each read and write, or room,
+// which is asked before each write. Errors are those of log.Log.Compact. One Compact at a time.
+func (p *Partition) Compact(ctx context.Context, nowMs, mapBytes int64, pace func(ctx context.Context, bytes int) error,
+	room func(bytes int) error) (log.Compaction, error) {
 	if err := p.Err(); err != nil {
 		return log.Compaction{}, err
 	}
@@ -41,6 +42,7 @@ func (p *Partition) Compact(ctx context.Context, nowMs, mapBytes int64, pace fun
 	done, err := p.log.Compact(log.CompactOptions{
 		NowMs: nowMs, Before: p.Offsets().LastStable, MapBytes: mapBytes,
 		Pace: func(bytes int) error { return pace(ctx, bytes) },
+		Room: room,
 	})
 	if err != nil {
 		return done, p.compactionError(err)
