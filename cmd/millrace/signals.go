@@ -5,7 +5,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+// repeatMin is how long after the first signal another one is somebody's second wish, and not the same one once
+// more: timeout(1) and programs that start others signal a process and then its whole group.
+const repeatMin = 200 * time.Millisecond
 
 // signalError is why a context ended: the process was asked to stop.
 type signalError struct{ signal syscall.Signal }
@@ -16,7 +21,7 @@ func (e *signalError) Error() string { return "stopped by " + e.signal.String() 
 func (e *signalError) exitCode() int { return 128 + int(e.signal) }
 
 // withSignals returns a context that ends, with a *signalError as its cause, at the first SIGINT or
-// SIGTERM. The second one ends the process at once. Writing to a closed pipe becomes an error instead
+// SIGTERM. The second one, repeatMin later, ends the process at once. Writing to a closed pipe becomes an error instead
 // of a signal, so that `consume | head` leaves its group.
 // stop has to be called; it waits for the goroutine.
 func withSignals(parent context.Context) (ctx context.Context, stop func()) {
@@ -27,16 +32,19 @@ func withSignals(parent context.Context) (ctx context.Context, stop func()) {
 	done, finished := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(finished)
-		for first := true; ; first = false {
+		for first := (time.Time{}); ; {
 			select {
 			case <-done:
 				return
 			case s := <-arrived:
 				stopped := &signalError{signal: s.(syscall.Signal)}
-				if !first {
+				switch {
+				case first.IsZero():
+					first = time.Now()
+					cancel(stopped)
+				case time.Since(first) > repeatMin:
 					os.Exit(stopped.exitCode())
 				}
-				cancel(stopped)
 			}
 		}
 	}()

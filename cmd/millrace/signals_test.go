@@ -25,6 +25,22 @@ func TestInterruptedConsumeLeavesItsGroupAndSucceeds(t *testing.T) {
 	}
 }
 
+// timeout(1) signals a process and then its group: the process gets one wish twice.
+func TestOneInterruptThatComesTwiceIsOne(t *testing.T) {
+	_, _ = serve(t, "--in-memory")
+	ok(t, "1\n", "produce", "t")
+	p := start(t, "consume", "t", "-g", "g")
+	eventually(t, "records are printed", func() bool { return p.stdout.String() == "1\n" })
+	p.signal(syscall.SIGTERM)
+	_ = p.Process.Signal(syscall.SIGINT) // another one, since two of a kind may arrive as one
+	if code := p.exit(); code != 0 {
+		t.Errorf("exit code %d, stderr %q", code, p.stderr.String())
+	}
+	if got := ok(t, "", "group", "describe", "g"); !strings.Contains(got, "state Empty") {
+		t.Errorf("the group afterwards:\n%s", got)
+	}
+}
+
 // With a broker that has stopped answering, leaving the group takes its time: the second Ctrl-C
 // does not wait for it.
 func TestTheSecondInterruptEndsConsumeAtOnce(t *testing.T) {
