@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ const (
 	deliveryMax = 30 * time.Second
 	// benchDrainMax is how long an interrupted run, or one whose records do not all arrive, waits for those under way.
 	benchDrainMax = 10 * time.Second
+	// benchOverrunMax is how long a run whose rate is not reached goes on after its end, with what was due before.
+	benchOverrunMax = 5 * time.Second
 	// benchSizeMax bounds the size of a record.
 	benchSizeMax = 64 << 20
 
@@ -128,7 +131,7 @@ func (b *benchFlags) check(cmd *cobra.Command) error {
 		b.warmUp = benchWarmUpDefault
 	}
 	if _, err := load.NewPayloads(b.payload, 1, b.seed); err != nil {
-		return usage.Unknown("payload", b.payload, load.PayloadKinds)
+		return fmt.Errorf("%s: --payload: %w", name, usage.Unknown("payload", b.payload, load.PayloadKinds))
 	}
 	return nil
 }
@@ -146,7 +149,7 @@ func (b *benchFlags) produceOptions() ([]kgo.Opt, error) {
 	}
 	acks, err := clientconfig.Acks(b.acks)
 	if err != nil {
-		return nil, usage.Errorf("bench: --acks: %v", err)
+		return nil, usage.Errorf("--acks: %v", err)
 	}
 	options = append(options, kgo.RequiredAcks(acks))
 	if acks != kgo.AllISRAcks() {

@@ -78,8 +78,14 @@ func (r *benchRun) produceShare(client *kgo.Client, first int, done func(int, ti
 	defer pause.Stop()
 	for n := int64(first); r.flags.records == 0 || n < r.flags.records; n += int64(r.flags.producers) {
 		due := schedule.Due(n, r.now())
-		if end := r.flags.warmUp + r.flags.duration; r.flags.duration > 0 && due >= end {
-			return
+		if end := r.flags.warmUp + r.flags.duration; r.flags.duration > 0 {
+			if due >= end {
+				return
+			}
+			if r.now() > end+benchOverrunMax {
+				r.behind.Store(true)
+				return
+			}
 		}
 		if early := due - r.now(); early > 0 {
 			pause.Reset(early)

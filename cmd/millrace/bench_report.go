@@ -110,7 +110,7 @@ func (b *benchReport) Tables() []output.Table {
 	}
 	rows := [][]string{
 		{"measured", b.Measured},
-		{"topic", fmt.Sprintf("%s, %d partitions", b.Topic, b.Partitions)},
+		{"topic", fmt.Sprintf("%s, %s", b.Topic, plural(int(b.Partitions), "partition"))},
 		{"how", strings.Join(how, ", ")},
 		{"rate wanted", rate},
 		{"records", records},

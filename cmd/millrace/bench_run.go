@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/load"
@@ -21,6 +22,9 @@ type benchRun struct {
 	recorder   *load.Recorder
 	id         uint64 // marks the records of this run; 0: they are not recognized
 
+	distribution *os.File    // of --hdr, or nil
+	behind       atomic.Bool // not all could be written that was due
+
 	beginning sync.Once
 	start     time.Time
 	cpu       time.Duration // of the process when the run began
@@ -34,6 +38,11 @@ func (b *benchFlags) run(cmd *cobra.Command, c *connection, body func(*benchRun)
 		return err
 	}
 	if _, err := b.produceOptions(); b.acks != "" && err != nil {
+		return fmt.Errorf("%s: %w", commandName(cmd), err)
+	}
+	r := &benchRun{flags: b, connection: c, ctx: cmd.Context(), cmd: cmd, finished: make(chan struct{}),
+		recorder: load.NewRecorder(b.warmUp)}
+	if err := r.createDistribution(); err != nil {
 		return err
 	}
 	topic, err := b.prepare(cmd.Context(), c)
@@ -41,14 +50,14 @@ func (b *benchFlags) run(cmd *cobra.Command, c *connection, body func(*benchRun)
 		return err
 	}
 	defer b.remove(cmd.Context(), c, topic, cmd.ErrOrStderr())
-	r := &benchRun{flags: b, connection: c, topic: topic, ctx: cmd.Context(), cmd: cmd, finished: make(chan struct{}),
-		recorder: load.NewRecorder(b.warmUp)}
+	r.topic = topic
 	stopped := body(r)
 	close(r.finished)
 	r.progress.Wait()
 	if stopped != nil && r.ctx.Err() == nil {
 		return stopped
 	}
+	topic.describe(r.ctx, c)
 	if err := r.print(); err != nil {
 		return err
 	}
@@ -57,6 +66,9 @@ func (b *benchFlags) run(cmd *cobra.Command, c *connection, body func(*benchRun)
 	}
 	if counts, first := r.recorder.Counts(); counts.Errors > 0 {
 		return fmt.Errorf("%d records failed, the first with: %w", counts.Errors, first)
+	}
+	if r.behind.Load() {
+		return fmt.Errorf("%g records/s were not reached: %v after the end some that were due before it were still to be written, ask for less", b.rate, benchOverrunMax)
 	}
 	return nil
 }
@@ -96,21 +108,26 @@ func (r *benchRun) tellProgress() {
 
 // print writes the figures, and the distribution of latencies if it is wanted.
 func (r *benchRun) print() error {
-	if r.flags.hdr != "" {
-		if err := r.writeDistribution(); err != nil {
-			return err
-		}
+	if err := r.writeDistribution(); err != nil {
+		return err
 	}
 	return r.flags.output.Print(r.cmd.OutOrStdout(), r.report())
 }
 
-func (r *benchRun) writeDistribution() error {
-	file, err := os.Create(r.flags.hdr)
-	if err != nil {
-		return err
+// createDistribution opens the file of --hdr before anything is measured for it.
+func (r *benchRun) createDistribution() (err error) {
+	if r.flags.hdr != "" {
+		r.distribution, err = os.Create(r.flags.hdr)
 	}
-	err = r.recorder.WriteDistribution(file)
-	if closed := file.Close(); err == nil {
+	return err
+}
+
+func (r *benchRun) writeDistribution() error {
+	if r.distribution == nil {
+		return nil
+	}
+	err := r.recorder.WriteDistribution(r.distribution)
+	if closed := r.distribution.Close(); err == nil {
 		err = closed
 	}
 	return err

@@ -107,6 +107,17 @@ func TestBenchCountsWhatFails(t *testing.T) {
 	}
 }
 
+func TestBenchEndsWhenARateIsNotReached(t *testing.T) {
+	_, _ = serve(t, "--in-memory")
+	r := cli(t, "", "bench", "produce", "--rate", "1e9", "--duration", "1ms", "--warm-up", "1s", "--size", "1")
+	if r.code != 1 || !strings.Contains(r.stderr, "1e+09 records/s were not reached") || !strings.Contains(r.stdout, "throughput") {
+		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if got := topics(t); len(got) != 0 {
+		t.Errorf("%q is left", got)
+	}
+}
+
 func TestBenchSaysWhatIsWrong(t *testing.T) {
 	_, _ = serve(t, "--in-memory")
 	for line, want := range map[string]struct {
@@ -114,11 +125,12 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 		text string
 	}{
 		"produce --rate -1":             {2, "--rate must be 0 or more"},
+		"produce --rate x":              {2, `bench produce: --rate: "x" is not a number`},
 		"produce --size 0":              {2, "--size must be"},
-		"produce --acks some":           {2, "--acks"},
+		"produce --acks some":           {2, "bench produce: --acks"},
 		"produce --producers 0":         {2, "--producers must be 1 or more"},
 		"produce -n 5 --duration 1s":    {2, "exclude each other"},
-		"produce --payload txt":         {2, `did you mean "text"?`},
+		"produce --payload txt":         {2, `bench produce: --payload: unknown payload "txt", did you mean "text"?`},
 		"produce -z lz5":                {2, "codec"},
 		"e2e --size 8":                  {2, "--size must be 16 or more"},
 		"consume --consumers 0":         {2, "--consumers must be 1 or more"},

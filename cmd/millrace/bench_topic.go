@@ -14,8 +14,8 @@ import (
 type benchTopic struct {
 	name       string
 	partitions int32
+	flush      string // what it says of when records are durable
 	created    bool   // by the benchmark, which deletes it
-	flush      string // what the topic says of when records are durable
 }
 
 // prepare finds the topic, or creates one.
@@ -38,10 +38,19 @@ func (b *benchFlags) prepare(ctx context.Context, c *connection) (*benchTopic, e
 			}
 			topic.partitions = int32(len(details[topic.name].Partitions))
 		}
-		topic.flush = flushOf(ctx, client, topic.name)
 		return nil
 	})
 	return topic, err
+}
+
+// describe notes how the topic makes records durable. It is asked once all is measured: a new topic is not known
+// everywhere at once.
+func (t *benchTopic) describe(ctx context.Context, c *connection) {
+	t.flush = "unknown"
+	_ = c.admin(context.WithoutCancel(ctx), func(ctx context.Context, client *kadm.Client) error {
+		t.flush = flushOf(ctx, client, t.name)
+		return nil
+	}) // the figures are worth more than this
 }
 
 // flushOf says when the topic's records are durable, as far as its settings tell.

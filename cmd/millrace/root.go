@@ -166,7 +166,7 @@ func invalidValue(invalid *pflag.InvalidValueError) string {
 		return wrong.Error()
 	}
 	kind := map[string]string{
-		"int": "a whole number", "int32": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0",
+		"int": "a whole number", "int32": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0", "float64": "a number",
 		"bool": "true or false", "duration": "a duration like 1.5s or 2m",
 	}[invalid.GetFlag().Value.Type()]
 	if kind == "" {
