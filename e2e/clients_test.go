@@ -39,7 +39,7 @@ func TestClientFeatures(t *testing.T) {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			s := startServer(t)
-			out, err := f.command(t, "features", s.addr, "f").Output()
+			out, err := output(f.command(t, "features", s.addr, "f"))
 			t.Logf("%s\n%s", f.name, out)
 			found, complaints := parseResults(f.name, string(out))
 			if err != nil || len(complaints) > 0 {

@@ -47,7 +47,7 @@ func TestPagesSayWhatWorks(t *testing.T) {
 			}
 			run := foreign{name: s.page, program: func() (*exec.Cmd, error) { return s.run(t, file) }}.command(t)
 			run.Env = append(run.Environ(), "MILLRACE_BROKERS="+server.addr, "PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
-			out, err := run.Output()
+			out, err := output(run)
 			if err != nil || !slices.Contains(strings.Split(string(out), "\n"), "hello") {
 				t.Errorf("it ended with %v and said\n%s", err, out)
 			}

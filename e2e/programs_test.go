@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -8,7 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func goProgram(name string) func() (*exec.Cmd, error) {
@@ -146,4 +149,24 @@ func (f foreign) command(t *testing.T, arguments ...string) *exec.Cmd {
 	c.Args = append(c.Args, arguments...)
 	c.Stderr = os.Stderr
 	return c
+}
+
+// programPatience is how long a program may take that ends by itself: some minutes, since it may have to be compiled first.
+const programPatience = 5 * time.Minute
+
+// output runs the program and returns what it printed. One that hangs is killed, with all that it started, so that it
+// costs its own test and not the whole run.
+func output(c *exec.Cmd) ([]byte, error) {
+	var printed bytes.Buffer
+	c.Stdout = &printed
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	hung := time.AfterFunc(programPatience, func() { _ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
+	err := c.Wait()
+	if !hung.Stop() {
+		err = fmt.Errorf("killed after %v: %w", programPatience, err)
+	}
+	return printed.Bytes(), err
 }
