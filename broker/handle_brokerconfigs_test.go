@@ -131,6 +131,7 @@ func TestBrokerSettingsThatAreRefused(t *testing.T) {
 		{[]kmsg.IncrementalAlterConfigsRequestResourceConfig{operation("log.retention.ms", 7, "1")}, invalidRequest, "operation 7"},
 		{[]kmsg.IncrementalAlterConfigsRequestResourceConfig{operation("log.retention.ms", setConfig, "1"), operation("log.retention.ms", setConfig, "1")}, invalidRequest, "twice"},
 		{[]kmsg.IncrementalAlterConfigsRequestResourceConfig{operation("log.retention.ms", setConfig, "1"), operation("max.connections", setConfig, "-1")}, invalidRequest, "max.connections"},
+		{[]kmsg.IncrementalAlterConfigsRequestResourceConfig{operation("max.connections", setConfig, "0")}, invalidRequest, "at least 1"}, // nobody could take it back
 		{[]kmsg.IncrementalAlterConfigsRequestResourceConfig{operation("log.cleaner.max.compaction.lag.ms", setConfig, "400")}, invalidRequest, `topic "lagging"`},
 	} {
 		for _, name := range []string{"", "1"} {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/broker"
+	"github.com/millrace/millrace/cmd/millrace/internal/settings"
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -172,7 +173,11 @@ func explainStart(p *servePlan, err error) error {
 	case errors.Is(err, syscall.EADDRINUSE) && p.options.HTTP != "" && strings.Contains(err.Error(), p.options.HTTP):
 		return fmt.Errorf("%w; choose another address with --http, or --http none", err)
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w; choose another address with --listen", err)
+		where := "with --listen"
+		if source := p.settings.Source(listenersKey); source.Kind != settings.Unset {
+			where = "in listeners, from " + source.Text
+		}
+		return fmt.Errorf("%w; choose another address %s", err, where)
 	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%w; choose another directory with --data-dir", err)
 	}

@@ -211,6 +211,7 @@ func TestServeThatCannotStartIsOneLine(t *testing.T) {
 		want string
 	}{
 		{[]string{"--in-memory", "--listen", taken.Addr().String()}, "choose another address with --listen"},
+		{[]string{"--in-memory", "--http", "none", "-X", "listeners=A://127.0.0.1:0,B://" + taken.Addr().String()}, "choose another address in listeners, from -X"},
 		{[]string{"--in-memory", "--listen", "127.0.0.1:0", "--http", taken.Addr().String()}, "choose another address with --http, or --http none"},
 		{[]string{"--data-dir", dir, "--listen", "127.0.0.1:0", "--http", "none"}, dir},
 		{[]string{"--data-dir", file, "--listen", "127.0.0.1:0", "--http", "none"}, file},
