@@ -21,7 +21,7 @@ func newCompletionCommand() *cobra.Command {
 		Short: "Print a completion script for a shell",
 		Long: `Print a script that makes a shell complete commands, flags, topics, groups and profiles.
 
-  bash:        source <(millrace completion bash)
+  bash:        source <(millrace completion bash)    (needs the package bash-completion)
   zsh:         millrace completion zsh > "${fpath[1]}/_millrace"
   fish:        millrace completion fish > ~/.config/fish/completions/millrace.fish
   powershell:  millrace completion powershell | Out-String | Invoke-Expression`,

@@ -56,7 +56,7 @@ func newGenerateGrafanaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:       "grafana " + strings.Join(names, "|"),
 		Short:     "Print a dashboard for Grafana, to be imported or provisioned",
-		Args:      cobra.ExactArgs(1),
+		Args:      exactlyOne("dashboard: " + strings.Join(names, " or ")),
 		ValidArgs: names,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d := dashboards[args[0]]

@@ -69,6 +69,10 @@ func readOffsetsFile(name string, stdin io.Reader) (*groupOffsets, error) {
 		return nil, err
 	}
 	offsets, err := parseOffsets(data)
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		err = fmt.Errorf("its %s at byte %d is not of that form", kind.Value, kind.Offset)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s is no file of group export or group seek: %w", name, err)
 	}

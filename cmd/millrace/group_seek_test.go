@@ -197,7 +197,7 @@ func TestAFileThatIsNoneOrOfAnotherClusterIsRefused(t *testing.T) {
 		"empty":           {"", "-: is no file of group export or group seek: unexpected end of JSON input"},
 		"cut off":         {changed(t, func(*groupOffsets) {})[:40], "is no file of group export or group seek: unexpected end of JSON input"},
 		"another JSON":    {`{"groups":[]}`, `its "file" is "" and not "millrace group offsets"`},
-		"an array":        {`[]`, "cannot unmarshal array"},
+		"an array":        {`[]`, "its array at byte 1 is not of that form"},
 		"later version":   {changed(t, func(g *groupOffsets) { g.FileVersion = 2 }), "version 2 of it, this program reads version 1"},
 		"no group":        {changed(t, func(g *groupOffsets) { g.Group = "" }), "lacks the group"},
 		"no topic":        {changed(t, func(g *groupOffsets) { g.Offsets[0].Topic = "" }), "entry 1 names no topic"},

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -78,6 +80,9 @@ The exit code is 1 if anything is damaged, or has to be made anew by the next st
 		RunE: func(cmd *cobra.Command, args []string) error {
 			verified := verifiedLogs{Logs: []verifiedLog{}}
 			for _, dir := range args {
+				if err := partitionDirectory(dir); err != nil {
+					return fmt.Errorf("log verify: %w", err)
+				}
 				summary, findings, err := log.Verify(log.InspectOptions{FS: disk.OS(), Dir: dir, Compacted: compacted})
 				if err != nil {
 					return fmt.Errorf("log verify: %w", err)
@@ -93,6 +98,24 @@ The exit code is 1 if anything is damaged, or has to be made anew by the next st
 	options.AddFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&compacted, "compacted", false, "the topic is compacted: gaps between offsets are no damage")
 	return cmd
+}
+
+// partitionDirectory refuses a directory that has nothing of a partition: what a data directory holds would be found to
+// have no business there.
+func partitionDirectory(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch {
+		case filepath.Ext(e.Name()) == ".log", e.Name() == "partition.metadata", e.Name() == "millrace.checkpoint":
+			return nil
+		case e.Name() == "meta.properties":
+			return fmt.Errorf("%s is a data directory, name partition directories in it, like %s", dir, filepath.Join(dir, "TOPIC-0"))
+		}
+	}
+	return fmt.Errorf("%s is not the directory of a partition, DATA-DIR/TOPIC-PARTITION", dir)
 }
 
 // wrongNamesMax bounds how many directories one line names.

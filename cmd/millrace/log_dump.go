@@ -43,7 +43,10 @@ Text is printed as it is read; json and yaml are one document, which is held in 
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d := newDump(args[0], records)
-			var err error
+			err := partitionDirectory(args[0])
+			if err != nil {
+				return fmt.Errorf("log dump: %w", err)
+			}
 			if options.Text() {
 				err = d.print(cmd.OutOrStdout(), options.NoHeaders)
 			} else if err = d.collect(); err == nil {

@@ -185,7 +185,10 @@ func TestLogDumpAsJSONAndYAMLSaysTheSame(t *testing.T) {
 }
 
 func TestLogCommandsRefuseWrongInput(t *testing.T) {
-	dir := partitionDir(t)
+	dir, empty, data := partitionDir(t), t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(data, "meta.properties"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		code int
@@ -199,6 +202,9 @@ func TestLogCommandsRefuseWrongInput(t *testing.T) {
 		{[]string{"dump", dir, "--record"}, usage.ExitCode, "--records"},
 		{[]string{"verfy", dir}, usage.ExitCode, `"verify"`},
 		{[]string{"dump", dir + "-missing"}, 1, dir + "-missing"},
+		{[]string{"verify", data}, 1, data + " is a data directory, name partition directories in it"},
+		{[]string{"dump", data, "--format", "json"}, 1, data + " is a data directory"},
+		{[]string{"verify", empty}, 1, empty + " is not the directory of a partition"},
 		{[]string{"verify", filepath.Join(dir, "leader-epoch-checkpoint")}, 1, "not a directory"},
 	} {
 		stdout, stderr, code := runLog(t, c.args...)

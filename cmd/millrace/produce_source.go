@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/envelope"
@@ -147,6 +148,10 @@ func (s *formatSource) next() (*kgo.Record, error) {
 	if err := s.reader.ReadRecordInto(record); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil, errors.New("the input ends within the record")
+		}
+		var number *strconv.NumError
+		if errors.As(err, &number) {
+			return nil, fmt.Errorf("%q is no number that -f can take here", number.Num)
 		}
 		return nil, err
 	}

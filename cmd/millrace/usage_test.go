@@ -92,6 +92,8 @@ func TestWrongUsageIsOneLine(t *testing.T) {
 		{"version --fromat json", "version: unknown flag --fromat, did you mean --format?"},
 		{"completion bsh", `completion: unknown shell "bsh", did you mean "bash"?`},
 		{"completion", "completion: needs a shell"},
+		{"generate grafana", "generate grafana: needs one dashboard: broker or groups"},
+		{"generate grafana all", `generate grafana: unknown dashboard "all" (one of: broker, groups)`},
 	} {
 		r := cli(t, "", strings.Fields(test.line)...)
 		if r.code != 2 || r.stdout != "" || strings.Count(r.stderr, "\n") != 1 || !strings.HasPrefix(r.stderr, "millrace: ") || !strings.Contains(r.stderr, test.want) {
