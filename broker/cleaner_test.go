@@ -183,11 +183,11 @@ func TestDamagedLogIsLeftAloneByTheCleaner(t *testing.T) {
 // TestOffsetsTopicShrinks commits again and again, and asks after a restart.
 func TestOffsetsTopicShrinks(t *testing.T) {
 	files := disk.NewMem()
-	settings := map[string]string{"offsets.topic.num.partitions": "1", "log.cleaner.enable": "false"}
+	settings := map[string]string{"offsets.topic.num.partitions": "1", "offsets.topic.segment.bytes": "2000",
+		"log.cleaner.enable": "false"}
 	b, stop := startOn(t, files, settings)
 	createTopic(t, b, "clicks", 1)
 	commitOffset(t, b, "readers", "clicks", 0)
-	dial(t, b).ask(incrementalConfig("__consumer_offsets", "segment.bytes", "2000"))
 	for i := range 300 {
 		commitOffset(t, b, "readers", "clicks", int64(i))
 	}

@@ -86,7 +86,7 @@ func TestCrashBetweenATopicAndItsOffsets(t *testing.T) {
 
 // What the broker keeps for itself is not for clients to make, grow or delete.
 func TestInternalTopicsAreTheBrokersOwn(t *testing.T) {
-	b := startBroker(t, Options{}, nil)
+	b := startBroker(t, Options{Config: map[string]string{"offsets.topic.segment.bytes": "54321"}}, nil)
 	c := dial(t, b)
 	if got := c.ask(createRequest(5, topicToCreate(metadata.OffsetsTopic, 1, 1))); got == nil {
 		t.Fatal("no answer")
@@ -97,7 +97,7 @@ func TestInternalTopicsAreTheBrokersOwn(t *testing.T) {
 	createTopic(t, b, "clicks", 1)
 	commitOffset(t, b, "readers", "clicks", 5)
 	offsets := b.controller.image().Topic(metadata.OffsetsTopic)
-	if offsets == nil || !offsets.Internal || offsets.Partitions != 16 {
+	if offsets == nil || !offsets.Internal || offsets.Partitions != 16 || offsets.Configs["segment.bytes"] != "54321" {
 		t.Fatalf("the offsets topic is %+v", offsets)
 	}
 	if codes := topicCodes(c.ask(metadataRequest(1, nil))); len(codes) != 2 {

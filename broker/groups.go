@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 	"unicode/utf16"
@@ -102,16 +103,20 @@ func (g *groupCoordinator) ensure(ctx context.Context) (*groupShards, error) {
 	if g.closed {
 		return nil, ErrClosed
 	}
-	t, err := g.controller.ensureTopic(ctx, metadata.OffsetsTopic, g.settings.OffsetsTopicNumPartitions, offsetsTopicConfigs(), true)
+	t, err := g.controller.ensureTopic(ctx, metadata.OffsetsTopic, g.settings.OffsetsTopicNumPartitions, g.topicConfigs(), true)
 	if err != nil {
 		return nil, err
 	}
 	return g.load(context.WithoutCancel(ctx), t), nil // new and empty: over at once, and not worth an error each if ctx ends
 }
 
-// offsetsTopicConfigs are the settings that __consumer_offsets is created with.
-func offsetsTopicConfigs() map[string]string {
-	return map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"}
+// topicConfigs are the settings that __consumer_offsets is created with.
+func (g *groupCoordinator) topicConfigs() map[string]string {
+	return map[string]string{
+		"cleanup.policy":   "compact",
+		"compression.type": "producer",
+		"segment.bytes":    strconv.Itoa(int(g.settings.OffsetsTopicSegmentBytes)),
+	}
 }
 
 // load makes the shards of a __consumer_offsets.

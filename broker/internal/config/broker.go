@@ -43,6 +43,7 @@ type Broker struct {
 	OffsetsRetentionCheckIntervalMs      int64
 	OffsetsRetentionMinutes              int32
 	OffsetsTopicNumPartitions            int32
+	OffsetsTopicSegmentBytes             int32
 	ProducerIdExpirationMs               int32
 	QueuedMaxRequestBytes                int64 // -1: no limit
 	QuotaWindowNum                       int32

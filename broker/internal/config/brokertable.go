@@ -153,6 +153,8 @@ var brokerTable = []Setting{
 		Doc: "How long the committed offsets of a group without members are kept."},
 	{Name: "offsets.topic.num.partitions", Kind: Int, Default: "16", allowed: between(1, 10000),
 		Doc: "How many partitions __consumer_offsets gets when it is created."},
+	{Name: "offsets.topic.segment.bytes", Kind: Int, Default: "16777216", allowed: atLeast(segmentBytesMin),
+		Doc: "The segment.bytes that __consumer_offsets gets when it is created. Only full segments are compacted, so this is what a start replays of each partition at least, once it has been reached."},
 	{Name: "producer.id.expiration.ms", Kind: Int, Default: "86400000", allowed: atLeast(1),
 		Doc: "How long a partition remembers an idempotent producer that writes nothing."},
 	{Name: "queued.max.request.bytes", Kind: Long, Default: "268435456", allowed: unlimitedOr(1),

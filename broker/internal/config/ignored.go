@@ -59,7 +59,6 @@ var ignoredNames = []string{
 	"offsets.load.buffer.size",
 	"offsets.topic.compression.codec",
 	"offsets.topic.replication.factor",
-	"offsets.topic.segment.bytes",
 	"process.roles",
 	"producer.id.expiration.check.interval.ms",
 	"producer.purgatory.purge.interval.requests",
