@@ -157,12 +157,9 @@ type resourceChange struct {
 	err        error
 }
 
-// decide returns the records of a change to a topic or a broker. static are the settings of the start.
-func (r *resourceChange) decide(static *config.Broker, image *metadata.Image) ([]metadata.Record, error) {
-	settings, err := image.EffectiveConfigs(static)
+// decide returns the records of a change to a topic or a broker. settings are those that the broker goes by in image.
+func (r *resourceChange) decide(settings *config.Broker, image *metadata.Image) ([]metadata.Record, error) {
 	switch {
-	case err != nil:
-		return nil, err
 	case r.kind == kmsg.ConfigResourceTypeBroker && r.replaces:
 		return image.ReplaceBrokerConfigs(settings, r.name, r.values)
 	case r.kind == kmsg.ConfigResourceTypeBroker:
@@ -179,18 +176,26 @@ func (b *Broker) changeResources(c *call, validateOnly bool, changes []resourceC
 	b.checkResources(changes)
 	decide := func(image *metadata.Image) ([]metadata.Record, error) {
 		var all []metadata.Record
+		settings, err := image.EffectiveConfigs(b.config)
+		if err != nil {
+			return nil, err
+		}
 		for i := range changes {
 			change := &changes[i]
 			if change.err != nil || change.kind == kmsg.ConfigResourceTypeBrokerLogger {
 				continue
 			}
 			var records []metadata.Record
-			if records, change.err = change.decide(b.config, image); change.err != nil {
+			if records, change.err = change.decide(settings, image); len(records) == 0 {
 				continue
 			}
-			var err error
 			if image, err = image.Apply(records...); err != nil {
 				return nil, err
+			}
+			if change.kind == kmsg.ConfigResourceTypeBroker {
+				if settings, err = image.EffectiveConfigs(b.config); err != nil {
+					return nil, err
+				}
 			}
 			all = append(all, records...)
 		}

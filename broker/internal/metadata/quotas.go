@@ -2,7 +2,6 @@ package metadata
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/millrace/millrace/broker/internal/quota"
 )
@@ -71,10 +70,12 @@ func (image *Image) ChangeQuotas(changes []QuotaChange) ([]Record, []error) {
 func (image *Image) changeQuota(entity quota.Entity, ops []QuotaOp) ([]Record, error) {
 	now := image.quotas.Of(entity)
 	var records []Record
-	for i, op := range ops {
-		if slices.ContainsFunc(ops[:i], func(earlier QuotaOp) bool { return earlier.Key == op.Key }) {
+	seen := map[string]bool{}
+	for _, op := range ops {
+		if seen[op.Key] {
 			return nil, fmt.Errorf("%w: %s is changed twice", ErrInvalidRequest, op.Key)
 		}
+		seen[op.Key] = true
 		record := &ClientQuotaRecord{Entity: entity.Parts(), Key: op.Key, Remove: op.Remove}
 		if op.Remove {
 			if kind, known := quota.KindOf(op.Key); known && now[kind] != 0 {
