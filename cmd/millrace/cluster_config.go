@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -207,6 +208,10 @@ func newClusterConfigSetCommand(c *connection) *cobra.Command {
 					ask, done = client.ValidateAlterBrokerConfigs, "would be altered"
 				}
 				responses, err := ask(ctx, changes, brokers...)
+				var failed *kadm.ShardErrors
+				if errors.As(err, &failed) && len(failed.Errs) > 0 {
+					return fmt.Errorf("settings of broker %s: %w", name, failed.Errs[0].Err)
+				}
 				if err != nil {
 					return err
 				}

@@ -72,6 +72,7 @@ func TestClusterConfigErrors(t *testing.T) {
 		{"get num.partitons", 2, `unknown setting "num.partitons", did you mean "num.partitions"?`},
 		{"get", 2, "needs one SETTING"},
 		{"describe --broker 7", 1, "7"},
+		{"set log.retention.ms=1 --broker 7", 1, "millrace: settings of broker 7: unknown broker\n"},
 		{"set", 2, "nothing to change"},
 		{"set a", 2, `"a" is not key=value`},
 		{"set a=1 --unset a", 2, "a is set and in --unset"},

@@ -59,6 +59,9 @@ With --local: whether the broker of this machine is ready, by its HTTP port, as 
 			} else if _, _, err := c.target(); err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("http") && !flags.local {
+				return usage.Errorf("cluster health: --http needs --local")
+			}
 			if flags.exitWhenHealthy && !flags.watch {
 				return usage.Errorf("cluster health: -e needs -w")
 			}

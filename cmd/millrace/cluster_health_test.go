@@ -47,6 +47,7 @@ func TestHealthUsage(t *testing.T) {
 	t.Setenv("MILLRACE_HTTP", "none")
 	for want, args := range map[string][]string{
 		"-e needs -w":                                  {"-e"},
+		"--http needs --local":                         {"--http", "127.0.0.1:1"},
 		`MILLRACE_HTTP: "none" is not HOST:PORT`:       {"--local"},
 		`--http: "x" is not HOST:PORT`:                 {"--local", "--http", "x"},
 		"cluster health: unknown flag --locl, did you": {"--locl"},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/clientconfig"
@@ -57,7 +56,7 @@ func newProfileListCommand() *cobra.Command {
 			for _, name := range names {
 				var config clientconfig.Config
 				if err := store.Read(name, &config); err != nil {
-					broken = append(broken, fmt.Errorf("profile %q: %w", name, err))
+					broken = append(broken, err)
 				}
 				summary := profileSummary{Name: name, Current: name == current, Security: config.Values()["security.protocol"]}
 				summary.Brokers, _ = config.Brokers()
