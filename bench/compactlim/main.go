@@ -43,7 +43,7 @@ func main() {
 	flag.DurationVar(&s.every, "every", 5*time.Second, "year: between two commits of a group")
 	flag.Float64Var(&s.days, "days", 365, "year: how long")
 	flag.Float64Var(&s.scale, "scale", 0.05, "year: the part of it that is written")
-	flag.Int64Var(&s.segmentBytes, "segment", 100<<20, "year: segment.bytes; only full segments are compacted, so less for a small scale")
+	flag.Int64Var(&s.segmentBytes, "segment", 16<<20, "year: segment.bytes, as the broker creates the topic; only full segments are compacted, so less for a small scale")
 	flag.IntVar(&s.megabytes, "mb", 1024, "pass, foreground: data before compaction")
 	flag.IntVar(&s.keys, "keys", 1000000, "pass, foreground: different keys")
 	flag.Int64Var(&s.mapBytes, "map", 128<<20, "pass: memory for keys")
