@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -262,5 +264,21 @@ func TestAdminClientReadsAndWritesSettings(t *testing.T) {
 	}
 	if broker, err := admin.DescribeBrokerConfigs(ctx, 1); err != nil || broker[0].Err != nil || len(broker[0].Configs) < 40 {
 		t.Errorf("broker: %v, %+v", err, broker)
+	}
+}
+
+// Errors quote what was sent, and the strings of the older versions end at 32767 bytes.
+func TestAnErrorAboutALongValueIsAnAnswer(t *testing.T) {
+	b := startBroker(t, Options{}, nil)
+	createTopic(t, b, "t", 1)
+	r := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
+	resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeTopic, "t"
+	resource.Configs = append(resource.Configs, operation("retention.ms", setConfig, strings.Repeat("\u00e9", 16_000)))
+	r.Resources = append(r.Resources, resource)
+	got := dial(t, b).ask(r).(*kmsg.IncrementalAlterConfigsResponse).Resources[0]
+	if got.ErrorCode != kerr.InvalidConfig.Code || got.ErrorMessage == nil || len(*got.ErrorMessage) > errorMessageBytesMax+3 ||
+		!utf8.ValidString(*got.ErrorMessage) || !strings.Contains(*got.ErrorMessage, "retention.ms") {
+		t.Errorf("got %+v", got)
 	}
 }

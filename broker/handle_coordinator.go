@@ -39,8 +39,7 @@ func (b *Broker) coordinatorOf(c *call, kind int8, key string) kmsg.FindCoordina
 	found.Key, found.NodeID, found.Port = key, -1, -1
 	if err := b.checkCoordinator(c, kind); err != nil {
 		found.ErrorCode = errorCode(err)
-		message := err.Error()
-		found.ErrorMessage = &message
+		found.ErrorMessage = errorMessage(err)
 		return found
 	}
 	found.NodeID = b.controller.image().NodeID()

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -200,11 +201,18 @@ func (b *Broker) describeCluster(c *call, req *kmsg.DescribeClusterRequest) (*km
 	return resp, nil
 }
 
+// errorMessageBytesMax bounds what a client is told beside a code. Errors quote what it has sent, and a string of the
+// older versions has room for 32767 bytes: a longer one would garble the answer.
+const errorMessageBytesMax = 1024
+
 // errorMessage is what a client is told beside the code; null if there is no error.
 func errorMessage(err error) *string {
 	if err == nil {
 		return nil
 	}
 	text := err.Error()
+	if len(text) > errorMessageBytesMax {
+		text = strings.ToValidUTF8(text[:errorMessageBytesMax], "") + "..."
+	}
 	return &text
 }

@@ -194,8 +194,7 @@ func (p *pendingProduce) await(ctx context.Context) kmsg.Response {
 func refuse(answer *kmsg.ProduceResponseTopicPartition, err error) {
 	answer.ErrorCode = errorCode(err)
 	answer.BaseOffset, answer.LogAppendTime, answer.LogStartOffset = -1, -1, -1
-	message := err.Error()
-	answer.ErrorMessage = &message
+	answer.ErrorMessage = errorMessage(err)
 	rejected, ok := errors.AsType[*partition.RejectedError](err)
 	if !ok {
 		return
@@ -203,8 +202,7 @@ func refuse(answer *kmsg.ProduceResponseTopicPartition, err error) {
 	for _, record := range rejected.Records {
 		r := kmsg.NewProduceResponseTopicPartitionErrorRecord()
 		r.RelativeOffset = record.Index
-		reason := record.Err.Error()
-		r.ErrorMessage = &reason
+		r.ErrorMessage = errorMessage(record.Err)
 		answer.ErrorRecords = append(answer.ErrorRecords, r)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 var (
 	errTruncated = errors.New("request ends early")
 	errCount     = errors.New("count is larger than what is left of the request")
+	errString    = errors.New("string is too long")
 )
 
 // shape is the layout of a request or of one element of an array in it.
@@ -45,6 +47,9 @@ const (
 
 const (
 	lastVersion = 1<<15 - 1
+	// stringBytesMax is what the strings of the older versions have room for. As with Kafka no other version may have
+	// longer ones: what is stored of one would not fit into the answers of the older.
+	stringBytesMax = math.MaxInt16
 	// tagDecodedBytes is what one unknown tag takes: kmsg keeps them in a map of slices.
 	tagDecodedBytes = 400
 )
@@ -217,6 +222,9 @@ func (w *scanner) text() error {
 	n, err := w.length(2)
 	if err != nil || n <= 0 {
 		return err
+	}
+	if n > stringBytesMax {
+		return fmt.Errorf("%w: %d bytes", errString, n)
 	}
 	if err := w.charge(int64(n)); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,6 +121,16 @@ func TestCountsAreHeldAgainstWhatIsLeft(t *testing.T) {
 		w := scanner{rest: test.body, version: test.version, flexible: test.version >= 9, limit: 1 << 62}
 		if err := w.request(requestShapes[int16(kmsg.Metadata)]); !errors.Is(err, errCount) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestStringsAreNoLongerThanEveryVersionCanAnswer(t *testing.T) {
+	for length, want := range map[int]error{stringBytesMax: nil, stringBytesMax + 1: errString} {
+		r := offsetCommitRequest(nil, 8, strings.Repeat("g", length), "t", 0, 0)
+		w := scanner{rest: r.AppendTo(nil), version: 8, flexible: true, limit: 1 << 20}
+		if err := w.request(requestShapes[int16(kmsg.OffsetCommit)]); !errors.Is(err, want) {
+			t.Errorf("%d bytes: %v, want %v", length, err, want)
 		}
 	}
 }

@@ -107,11 +107,13 @@ func (b *Broker) namedValues(setting *Setting) []NamedValue {
 // already (IncrementalAlterConfigs). overrides are the topic's own settings.
 func (b *Broker) Append(setting *Setting, overrides map[string]string, text string) string {
 	present, _ := b.resolve(setting, overrides)
-	list := splitList(present)
-	for _, element := range splitList(text) {
-		if !slices.Contains(list, element) {
+	var list []string
+	known := map[string]bool{}
+	for _, element := range append(splitList(present), splitList(text)...) {
+		if !known[element] {
 			list = append(list, element)
 		}
+		known[element] = true
 	}
 	return strings.Join(list, ",")
 }
@@ -120,7 +122,10 @@ func (b *Broker) Append(setting *Setting, overrides map[string]string, text stri
 // (IncrementalAlterConfigs). overrides are the topic's own settings.
 func (b *Broker) Subtract(setting *Setting, overrides map[string]string, text string) string {
 	present, _ := b.resolve(setting, overrides)
-	gone := splitList(text)
-	list := slices.DeleteFunc(splitList(present), func(element string) bool { return slices.Contains(gone, element) })
+	gone := map[string]bool{}
+	for _, element := range splitList(text) {
+		gone[element] = true
+	}
+	list := slices.DeleteFunc(splitList(present), func(element string) bool { return gone[element] })
 	return strings.Join(list, ",")
 }
