@@ -54,6 +54,7 @@ func TestParseRefusesWhatIsWrong(t *testing.T) {
 		want        []string // in the error
 	}{
 		{"num.partitons", "3", []string{`"num.partitons"`, `did you mean "num.partitions"`}},
+		{"log.cleanup.policy", strings.Repeat("compact,", 5000), []string{"log.cleanup.policy", "at most 32767"}},
 		{"retention.ms", "1", []string{`did you mean "log.retention.ms"`}},
 		{"granularity", "topic", []string{`did you mean "millrace.metrics.granularity"`}},
 		{"flussh", "os", []string{`did you mean "millrace.flush"`}},

@@ -46,12 +46,17 @@ const (
 	minuteMs = 60 * 1000
 	hourMs   = 60 * minuteMs
 	maxInt   = math.MaxInt32
-	maxLong  = math.MaxInt64
+	// valueBytesMax is what the older versions of DescribeConfigs have room for.
+	valueBytesMax = math.MaxInt16
+	maxLong       = math.MaxInt64
 )
 
 // parse turns text into the Go value of the setting's kind: bool, string, int32 (Int and Short), int64, float64 or
 // []string. The error names the setting, the text and what is expected.
 func (s *Setting) parse(text string) (any, error) {
+	if len(text) > valueBytesMax {
+		return nil, fmt.Errorf("%s: a value of %d bytes, at most %d are possible", s.Name, len(text), valueBytesMax)
+	}
 	value, ok := s.Kind.parse(strings.TrimSpace(text))
 	if !ok {
 		return nil, fmt.Errorf("%s: %q is not %s%s", s.Name, text, s.Expectation(), s.withoutUnit(text))
