@@ -18,12 +18,12 @@ import (
 // cleaner compacts the logs of topics whose cleanup.policy has compact, one at a time: first the one that has waited longest
 // beyond max.compaction.lag.ms, then the dirtiest. One goroutine; stop waits for it.
 type cleaner struct {
+	worker
+
 	partitions *registry
 	settings   func() *config.Broker // at this moment
 	room       func(bytes int) error // says why so many bytes must not be written
 	logger     *slog.Logger
-	cancel     context.CancelFunc
-	done       sync.WaitGroup
 
 	durations *histogram // of compactions, in nanoseconds
 	failures  atomic.Uint64
@@ -59,17 +59,7 @@ func newCleaner(b *Broker) *cleaner {
 }
 
 func (c *cleaner) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	c.cancel = cancel
-	c.done.Go(func() { c.run(ctx) })
-}
-
-// stop ends the goroutine, within a batch of what it is at, and waits for it. Without start it does nothing.
-func (c *cleaner) stop() {
-	if c.cancel != nil {
-		c.cancel()
-	}
-	c.done.Wait()
+	c.worker.start(c.run)
 }
 
 func (c *cleaner) run(ctx context.Context) {

@@ -16,6 +16,8 @@ import (
 // all: what the broker needs in order to delete, to commit offsets and to stop in order must always fit. One goroutine;
 // stop waits for it. Its other methods are safe for concurrent use.
 type diskWatch struct {
+	worker
+
 	fs     disk.FS
 	dir    string
 	marks  diskMarks
@@ -25,9 +27,6 @@ type diskWatch struct {
 
 	refusal   atomic.Pointer[diskFullError] // nil: records are taken
 	leftBytes atomic.Int64                  // may be appended before the room has to be looked at again
-
-	cancel context.CancelFunc
-	done   sync.WaitGroup
 
 	mu struct { // held while the room is looked at
 		sync.Mutex
@@ -80,17 +79,7 @@ func newDiskWatch(b *Broker) *diskWatch {
 }
 
 func (d *diskWatch) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	d.cancel = cancel
-	d.done.Go(func() { d.run(ctx) })
-}
-
-// stop ends the goroutine and waits for it. Without start it does nothing.
-func (d *diskWatch) stop() {
-	if d.cancel != nil {
-		d.cancel()
-	}
-	d.done.Wait()
+	d.worker.start(d.run)
 }
 
 func (d *diskWatch) run(ctx context.Context) {

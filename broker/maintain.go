@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/millrace/millrace/broker/internal/partition"
@@ -15,13 +14,13 @@ import (
 // maintainer does what partitions need from time to time: retention, rolls by age, forgetting idle producers, and the
 // background syncs of flush=interval. One goroutine; stop waits for it.
 type maintainer struct {
+	worker
+
 	partitions *registry
 	everyMs    int64 // between two rounds (log.retention.check.interval.ms)
 	logger     *slog.Logger
 	metrics    *metrics
 	soon       chan struct{} // capacity 1: a round is wanted before its time
-	cancel     context.CancelFunc
-	done       sync.WaitGroup
 
 	// owned by the goroutine
 	failing map[*partition.Partition]bool // the last round failed here, and not for want of room
@@ -45,17 +44,7 @@ func (m *maintainer) maintainSoon() {
 }
 
 func (m *maintainer) start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	m.cancel = cancel
-	m.done.Go(func() { m.run(ctx) })
-}
-
-// stop ends the goroutine and waits for it; a round that is under way is finished. Without start it does nothing.
-func (m *maintainer) stop() {
-	if m.cancel != nil {
-		m.cancel()
-	}
-	m.done.Wait()
+	m.worker.start(m.run)
 }
 
 func (m *maintainer) run(ctx context.Context) {

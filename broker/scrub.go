@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +17,8 @@ import (
 // scrubber reads all sealed segments again and again, slowly, to find what a disk has forgotten before somebody needs it.
 // One goroutine; stop waits for it. Its other methods are safe for concurrent use.
 type scrubber struct {
+	worker
+
 	fs             disk.FS
 	dataDir        string
 	partitions     *registry
@@ -28,9 +29,6 @@ type scrubber struct {
 	completedMs atomic.Int64  // when the last pass ended; 0: never
 	bytes       atomic.Uint64 // read
 	corrupt     atomic.Uint64 // ranges of records that were found damaged
-
-	cancel context.CancelFunc
-	done   sync.WaitGroup
 
 	// owned by the goroutine
 	position scrubPosition
@@ -66,17 +64,7 @@ func (s *scrubber) start() {
 	if s.bytesPerSecond == 0 || s.intervalMs == 0 {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	s.done.Go(func() { s.run(ctx) })
-}
-
-// stop ends the goroutine and waits for it. Without start it does nothing.
-func (s *scrubber) stop() {
-	if s.cancel != nil {
-		s.cancel()
-	}
-	s.done.Wait()
+	s.worker.start(s.run)
 }
 
 // age is the time since the last pass ended, -1 s if none ever has.

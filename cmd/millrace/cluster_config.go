@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -236,19 +235,9 @@ func (s *clusterConfigSet) changes(pairs []string) ([]kadm.AlterConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	var changes []kadm.AlterConfig
-	for _, key := range slices.Sorted(maps.Keys(set)) {
-		value := set[key]
-		changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &value})
-	}
-	for _, key := range unique(s.unset) {
-		if _, both := set[key]; both {
-			return nil, usage.Errorf("cluster config set: %s is set and in --unset", key)
-		}
-		changes = append(changes, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: key})
-	}
-	if len(changes) == 0 {
+	changes, err := configChanges("cluster config set", set, s.unset)
+	if err == nil && len(changes) == 0 {
 		return nil, usage.Errorf("cluster config set: nothing to change, use KEY=VALUE or --unset KEY")
 	}
-	return changes, nil
+	return changes, err
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"strings"
 
@@ -61,21 +60,11 @@ func (t *topicAlter) changes() ([]kadm.AlterConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	var changes []kadm.AlterConfig
-	for _, key := range slices.Sorted(maps.Keys(set)) {
-		value := set[key]
-		changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: key, Value: &value})
-	}
-	for _, key := range unique(t.unset) {
-		if _, both := set[key]; both {
-			return nil, usage.Errorf("topic alter: %s is in both -c and --unset", key)
-		}
-		changes = append(changes, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: key})
-	}
-	if len(changes) == 0 {
+	changes, err := configChanges("topic alter", set, t.unset)
+	if err == nil && len(changes) == 0 {
 		return nil, usage.Errorf("topic alter: nothing to change, use -c KEY=VALUE or --unset KEY")
 	}
-	return changes, nil
+	return changes, err
 }
 
 // askAboutLosses lets a person decide on changes that delete records.

@@ -29,7 +29,7 @@ func TestWrongUsageIsOneLine(t *testing.T) {
 		{"topic create t -c a", `-c: "a" is not key=value`},
 		{"topic create t -c a=1 -c a=2", "-c: a is there twice"},
 		{"topic alter t", "topic alter: nothing to change"},
-		{"topic alter t -c a=1 --unset a", "a is in both -c and --unset"},
+		{"topic alter t -c a=1 --unset a", "a is set and in --unset"},
 		{"topic add-partitions t", "topic add-partitions: -n needs"},
 		{"topic delete t", "topic delete: cannot ask for confirmation without a terminal, add --yes"},
 		{"group list x", `group list: takes no argument, found "x"`},
