@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/millrace/millrace/internal/disk"
@@ -178,7 +179,17 @@ func (h *httpServer) readiness() []check {
 	if s := h.broker.currentState(); s != running {
 		return []check{{name: "broker", err: fmt.Errorf("broker is %s", s)}}
 	}
-	return []check{{name: "broker"}, {name: "disk", err: h.probeDisk(), note: h.broker.disk.note()}}
+	return []check{{name: "broker"}, h.diskCheck()}
+}
+
+// diskCheck asks whether the data directory can be written to. A disk without room is told and no failure: consumers read
+// on, and who makes room has to reach the broker.
+func (h *httpServer) diskCheck() check {
+	c := check{name: "disk", note: h.broker.disk.note(), err: h.probeDisk()}
+	if errors.Is(c.err, syscall.ENOSPC) || errors.Is(c.err, syscall.EDQUOT) {
+		c.note, c.err = cmp.Or(c.note, "full: "+c.err.Error()), nil
+	}
+	return c
 }
 
 func (h *httpServer) probeDisk() error {

@@ -37,6 +37,10 @@ func TestHealthAndReadiness(t *testing.T) {
 		}
 	}
 	faults.SetRules(disk.Rule{Kinds: []disk.Kind{disk.OpWriteAt}, Err: syscall.ENOSPC})
+	if status, body := get(t, b, "/readyz"); status != http.StatusOK || !strings.Contains(body, `"disk":"full: data directory is not writable`) {
+		t.Errorf("with a full disk, which consumers still read from: %d %s", status, body)
+	}
+	faults.SetRules(disk.Rule{Kinds: []disk.Kind{disk.OpWriteAt}, Err: syscall.EIO})
 	status, body := get(t, b, "/readyz")
 	var answer struct {
 		Status string
@@ -46,23 +50,23 @@ func TestHealthAndReadiness(t *testing.T) {
 		t.Fatal(err)
 	}
 	if status != http.StatusServiceUnavailable || answer.Status != "not ready" ||
-		!strings.Contains(answer.Checks["disk"], "no space left on device") || answer.Checks["broker"] != "ok" {
-		t.Errorf("with a full disk: %d %s", status, body)
+		!strings.Contains(answer.Checks["disk"], "input/output error") || answer.Checks["broker"] != "ok" {
+		t.Errorf("with a broken disk: %d %s", status, body)
 	}
 	if status, body := get(t, b, "/healthz"); status != http.StatusOK {
-		t.Errorf("a full disk does not end the process: %d %s", status, body)
+		t.Errorf("a broken disk does not end the process: %d %s", status, body)
 	}
 	if status, body := get(t, b, "/readyz?verbose"); status != http.StatusServiceUnavailable ||
 		!strings.HasPrefix(body, "[+]broker ok\n[-]disk data directory is not writable") || !strings.HasSuffix(body, "\nreadyz check failed\n") {
-		t.Errorf("with a full disk: %d %s", status, body)
+		t.Errorf("with a broken disk: %d %s", status, body)
 	}
 	faults.SetRules()
 	if status, body := get(t, b, "/readyz?verbose"); status != http.StatusOK || !strings.HasPrefix(body, "[+]broker ok\n[+]disk ") ||
 		!strings.HasSuffix(body, "\nreadyz check passed\n") {
-		t.Errorf("with room again: %d %s", status, body)
+		t.Errorf("with the disk as it was: %d %s", status, body)
 	}
 	if status, body := get(t, b, "/readyz"); status != http.StatusOK {
-		t.Errorf("with room again: %d %s", status, body)
+		t.Errorf("with the disk as it was: %d %s", status, body)
 	}
 	if status, _ := get(t, b, "/nonsense"); status != http.StatusNotFound {
 		t.Errorf("unknown page: %d", status)
