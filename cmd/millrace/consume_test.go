@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -317,6 +318,14 @@ func TestTwoMembersShareAGroup(t *testing.T) {
 	}
 }
 
+// cancelledDial is the error of an attempt to connect that was given up.
+func cancelledDial(t *testing.T) error {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:1")
+	return err
+}
+
 func TestLossIsToldOnceAndEndsOnlyWhatHasAnEnd(t *testing.T) {
 	for _, giveUp := range []bool{true, false} {
 		var stderr bytes.Buffer
@@ -324,6 +333,10 @@ func TestLossIsToldOnceAndEndsOnlyWhatHasAnEnd(t *testing.T) {
 		w := newLossWatch(&stderr, giveUp, cancel)
 		start := time.Unix(0, 0)
 		w.note("a:1", nil, start)
+		w.note("a:1", cancelledDial(t), start)
+		if stderr.Len() > 0 {
+			t.Errorf("an attempt that the client gave up itself is told as a loss: %s", &stderr)
+		}
 		w.note("a:1", io.EOF, start)
 		w.note("a:1", io.EOF, start.Add(lostMax))
 		if ctx.Err() != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -40,6 +41,8 @@ func (l *lossWatch) note(address string, err error, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
+	case errors.Is(err, context.Canceled):
+		// The client gave up an attempt that it no longer needed, which says nothing of the broker.
 	case err == nil && !l.mu.since.IsZero():
 		fmt.Fprintf(l.stderr, "millrace: connected to %s again\n", address)
 		l.mu.since = time.Time{}
