@@ -3,11 +3,8 @@ package broker
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strconv"
-	"sync/atomic"
 	"time"
-	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -17,137 +14,44 @@ import (
 	"github.com/millrace/millrace/broker/internal/metadata"
 )
 
-// groupCoordinator runs the groups of consumers: one shard for each partition of __consumer_offsets, which is created
-// when it is first needed. Safe for concurrent use.
+// groupCoordinator runs the groups of consumers: one shard for each partition of __consumer_offsets. Safe for concurrent
+// use.
 type groupCoordinator struct {
-	settings   *config.Broker
-	controller *controller
-	partitions *registry
-	logger     *slog.Logger
-
-	shards atomic.Pointer[groupShards] // nil while there is no __consumer_offsets
-	turn   chan struct{}               // holds a token while nobody loads shards or closes
-	closed bool                        // owned by who has taken the token
-}
-
-// groupShard is the groups of one partition of __consumer_offsets.
-type groupShard = coordinator.Shard[*group.State]
-
-// groupShards are the shards of one __consumer_offsets by partition; nil where one could not be loaded.
-type groupShards struct {
-	topicID [16]byte
-	shards  []*groupShard
+	*shardedTopic[*group.State]
+	settings *config.Broker
 }
 
 func newGroupCoordinator(b *Broker) *groupCoordinator {
-	g := &groupCoordinator{
-		settings:   b.config,
-		controller: b.controller,
-		partitions: b.partitions,
-		logger:     b.logger,
-		turn:       make(chan struct{}, 1),
-	}
-	g.turn <- struct{}{}
+	g := &groupCoordinator{shardedTopic: newShardedTopic[*group.State](b, metadata.OffsetsTopic), settings: b.config}
+	g.create, g.machine = g.topicOptions, g.newState
 	b.controller.topicsDeleted = g.topicsDeleted
 	return g
 }
 
-// open loads all groups. A partition that cannot be loaded leaves its groups without a coordinator and no other.
+// open loads all groups.
 func (g *groupCoordinator) open(ctx context.Context) error {
-	if err := g.take(ctx); err != nil {
+	if err := g.shardedTopic.open(ctx); err != nil {
 		return err
 	}
-	defer g.give()
-	image := g.controller.image()
-	if t := image.Topic(metadata.OffsetsTopic); t != nil {
-		g.load(ctx, t)
-		// A crash may have come between the deletion of a topic and that of its offsets.
-		g.topicsDeleted(ctx, image)
-	}
+	// A crash may have come between the deletion of a topic and that of its offsets.
+	g.topicsDeleted(ctx, g.controller.image())
 	return ctx.Err()
 }
 
-// close ends all shards. What waits for an answer is told to look for the coordinator again.
-func (g *groupCoordinator) close() {
-	<-g.turn
-	defer g.give()
-	g.closed = true
-	if shards := g.shards.Load(); shards != nil {
-		shards.close()
-	}
-}
-
-func (g *groupCoordinator) take(ctx context.Context) error {
-	select {
-	case <-g.turn:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (g *groupCoordinator) give() { g.turn <- struct{}{} }
-
-// ensure returns the shards, creating __consumer_offsets if need be.
-func (g *groupCoordinator) ensure(ctx context.Context) (*groupShards, error) {
-	if shards := g.shards.Load(); shards != nil {
-		return shards, nil
-	}
-	if err := g.take(ctx); err != nil {
-		return nil, err
-	}
-	defer g.give()
-	if shards := g.shards.Load(); shards != nil {
-		return shards, nil
-	}
-	if g.closed {
-		return nil, ErrClosed
-	}
-	t, err := g.controller.ensureTopic(ctx, metadata.OffsetsTopic, g.settings.OffsetsTopicNumPartitions, g.topicConfigs(), true)
-	if err != nil {
-		return nil, err
-	}
-	return g.load(context.WithoutCancel(ctx), t), nil // new and empty: over at once, and not worth an error each if ctx ends
-}
-
-// topicConfigs are the settings that __consumer_offsets is created with.
-func (g *groupCoordinator) topicConfigs() map[string]string {
-	return map[string]string{
+// topicOptions are what __consumer_offsets is created with.
+func (g *groupCoordinator) topicOptions() (partitions int32, configs map[string]string) {
+	return g.settings.OffsetsTopicNumPartitions, map[string]string{
 		"cleanup.policy":   "compact",
 		"compression.type": "producer",
 		"segment.bytes":    strconv.Itoa(int(g.settings.OffsetsTopicSegmentBytes)),
 	}
 }
 
-// load makes the shards of a __consumer_offsets.
-func (g *groupCoordinator) load(ctx context.Context, t *metadata.Topic) *groupShards {
-	shards := &groupShards{topicID: t.ID, shards: make([]*groupShard, t.Partitions)}
-	_ = forEach(len(shards.shards), func(i int) error {
-		var err error
-		if shards.shards[i], err = g.loadShard(ctx, t, int32(i)); err != nil {
-			g.logger.Error("groups not loaded", "partition", i, "err", err)
-		}
-		return nil
-	})
-	g.shards.Store(shards)
-	return shards
-}
-
-func (g *groupCoordinator) loadShard(ctx context.Context, t *metadata.Topic, index int32) (*groupShard, error) {
-	p := g.partitions.lookup(t.Name, index)
-	if p == nil {
-		return nil, fmt.Errorf("load %s-%d: %w", t.Name, index, kerr.UnknownTopicOrPartition)
-	}
-	return coordinator.Load(ctx, coordinator.Options[*group.State]{
-		Partition: p,
-		Logger:    g.logger,
-		New: func(world coordinator.World) *group.State {
-			return group.New(groupConfig(g.settings), group.Environment{
-				Append: world.Append,
-				Reply:  func(to group.Ticket, answer any) { world.Reply(uint64(to), answer) },
-			}, g.logger)
-		},
-	})
+func (g *groupCoordinator) newState(_ int32, world coordinator.World) *group.State {
+	return group.New(groupConfig(g.settings), group.Environment{
+		Append: world.Append,
+		Reply:  func(to group.Ticket, answer any) { world.Reply(uint64(to), answer) },
+	}, g.logger)
 }
 
 func groupConfig(b *config.Broker) group.Config {
@@ -162,51 +66,19 @@ func groupConfig(b *config.Broker) group.Config {
 	}
 }
 
-func (s *groupShards) close() {
-	for _, shard := range s.shards {
-		if shard != nil {
-			shard.Close()
-		}
-	}
-}
-
-// of returns the shard that a group lives on, nil if it could not be loaded.
-func (s *groupShards) of(groupID string) *groupShard {
-	return s.shards[offsetsPartition(groupID, int32(len(s.shards)))]
-}
-
-// offsetsPartition says in which of count partitions of __consumer_offsets a group lives: as in Kafka by the hash
-// that Java has for the id, so that the files of one can be served by the other.
-func offsetsPartition(groupID string, count int32) int32 {
-	var hash int32
-	for _, unit := range utf16.Encode([]rune(groupID)) {
-		hash = 31*hash + int32(unit)
-	}
-	if hash == -1<<31 {
-		return 0
-	}
-	return max(hash, -hash) % count
-}
-
 // topicsDeleted makes the groups forget what they have committed for topics that are not in image. It returns when
 // that is on disk, or has failed; the next start tries again then.
 func (g *groupCoordinator) topicsDeleted(ctx context.Context, image *metadata.Image) {
-	shards := g.shards.Load()
+	shards := g.present(image)
 	if shards == nil {
 		return
 	}
-	if t := image.Topic(metadata.OffsetsTopic); t == nil || t.ID != shards.topicID {
-		// Someone has deleted all groups with their topic; it will be created again when it is needed.
-		g.shards.CompareAndSwap(shards, nil)
-		shards.close()
-		return
-	}
 	exists := func(topic string) bool { return image.Topic(topic) != nil }
-	_ = forEach(len(shards.shards), func(i int) error {
-		if shards.shards[i] == nil {
+	_ = forEach(len(shards.all), func(i int) error {
+		if shards.all[i] == nil {
 			return nil
 		}
-		_, err := shards.shards[i].Do(ctx, func(s *group.State, _ uint64) any {
+		_, err := shards.all[i].Do(ctx, func(s *group.State, _ uint64) any {
 			s.TopicDeleted(exists)
 			return true
 		})
@@ -225,13 +97,9 @@ type groupOperation func(s *group.State, to group.Ticket) any
 // COORDINATOR_NOT_AVAILABLE or NOT_COORDINATOR, at which clients look for the coordinator and try again.
 func askGroup[A any](ctx context.Context, g *groupCoordinator, groupID string, operation groupOperation) (A, error) {
 	var none A
-	shards, err := g.ensure(ctx)
+	shard, err := g.shardOf(ctx, groupID)
 	if err != nil {
-		return none, fmt.Errorf("group %q: %w: %w", groupID, kerr.CoordinatorNotAvailable, err)
-	}
-	shard := shards.of(groupID)
-	if shard == nil {
-		return none, fmt.Errorf("group %q: %w: its shard could not be loaded", groupID, kerr.CoordinatorNotAvailable)
+		return none, fmt.Errorf("group %q: %w", groupID, err)
 	}
 	answer, err := shard.Do(ctx, func(s *group.State, ticket uint64) any { return operation(s, group.Ticket(ticket)) })
 	if err != nil {

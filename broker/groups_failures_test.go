@@ -59,7 +59,7 @@ func TestFullDiskRefusesCommitsAndNothingElse(t *testing.T) {
 func TestFailedSyncTakesItsGroupsAndNoOthers(t *testing.T) {
 	files, b, c := faultyGroups(t)
 	here, there := "a", "b"
-	if offsetsPartition(here, 2) == offsetsPartition(there, 2) {
+	if shardIndex(here, 2) == shardIndex(there, 2) {
 		t.Fatal("the groups are on one shard")
 	}
 	for _, group := range []string{here, there} {
@@ -126,7 +126,7 @@ func TestDamagedOffsetsPartitionTakesItsGroupsAndNoOthers(t *testing.T) {
 	if err := b.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	flipBit(t, files, path.Join("/data", partitionDirName("__consumer_offsets", offsetsPartition("a", 2))))
+	flipBit(t, files, path.Join("/data", partitionDirName("__consumer_offsets", shardIndex("a", 2))))
 	c = dial(t, startBroker(t, options, nil))
 	if code := c.commit(8, "a", "t", 0, 8); code != kerr.CoordinatorNotAvailable.Code {
 		t.Errorf("commit to the damaged shard: error %d", code)

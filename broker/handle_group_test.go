@@ -267,7 +267,7 @@ func TestGroupsArePlacedAsInKafka(t *testing.T) {
 		"é":                  233 % 50,
 		"😀":                  1772899 % 50, // two UTF-16 units: 0xd83d*31 + 0xde00
 	} {
-		if got := offsetsPartition(group, 50); got != want {
+		if got := shardIndex(group, 50); got != want {
 			t.Errorf("%q is on partition %d, want %d", group, got, want)
 		}
 	}
