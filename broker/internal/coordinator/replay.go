@@ -78,21 +78,54 @@ func (s *Shard[M]) replayBatches(buffer []byte, reader *record.Reader) (records 
 			return records, fmt.Errorf("batch at offset %d: %w", batch.BaseOffset(), err)
 		}
 		if batch.IsControl() {
-			continue
+			err = s.replayControl(batch)
+		} else {
+			err = s.replayBatch(batch, reader)
 		}
-		if err := reader.Reset(batch, replayBatchBytesMax); err != nil {
+		if err != nil {
 			return records, err
 		}
-		for reader.Next() {
-			r := reader.Record()
-			if err := s.machine.Replay(r.Key, r.Value); err != nil {
-				return records, fmt.Errorf("record at offset %d: %w", reader.Offset(), err)
-			}
-			records++
-		}
-		if err := reader.Err(); err != nil {
-			return records, err
-		}
+		records += int(batch.Count())
 	}
 	return records, nil
+}
+
+// replayControl hands the end of a transaction to a machine that has a use for it.
+func (s *Shard[M]) replayControl(batch record.Batch) error {
+	transactional, ok := any(s.machine).(Transactional)
+	if !ok || batch.Count() == 0 {
+		return nil // without a record it is what compaction has left of one
+	}
+	switch controlType, err := batch.ControlType(); {
+	case err != nil:
+		return err
+	case controlType != record.ControlAbort && controlType != record.ControlCommit:
+		return nil
+	}
+	marker, err := batch.ParseEndTxnMarker()
+	if err != nil {
+		return err
+	}
+	if err := transactional.ReplayMarker(marker); err != nil {
+		return fmt.Errorf("marker at offset %d: %w", batch.BaseOffset(), err)
+	}
+	return nil
+}
+
+func (s *Shard[M]) replayBatch(batch record.Batch, reader *record.Reader) error {
+	replay := s.machine.Replay
+	if transactional, ok := any(s.machine).(Transactional); ok && batch.IsTransactional() {
+		by := Transaction{ProducerID: batch.ProducerID(), ProducerEpoch: batch.ProducerEpoch()}
+		replay = func(key, value []byte) error { return transactional.ReplayTransactional(by, key, value) }
+	}
+	if err := reader.Reset(batch, replayBatchBytesMax); err != nil {
+		return err
+	}
+	for reader.Next() {
+		r := reader.Record()
+		if err := replay(r.Key, r.Value); err != nil {
+			return fmt.Errorf("record at offset %d: %w", reader.Offset(), err)
+		}
+	}
+	return reader.Err()
 }

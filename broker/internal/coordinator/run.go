@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/broker/internal/partition"
-	"github.com/millrace/millrace/log/record"
 )
 
 // run is the shard's goroutine: it owns the machine from now on. When it ends, everybody who waits for an answer
@@ -73,24 +72,6 @@ func (s *Shard[M]) untilDeadline() time.Duration {
 	return max(0, time.Until(s.began.Add(time.Duration(deadline)*time.Millisecond)))
 }
 
-// append writes records as one batch at the end of the partition.
-func (s *Shard[M]) append(wallMs int64, records []record.Record) error {
-	s.builder.Reset()
-	for i := range records {
-		s.builder.Add(wallMs, records[i].Key, records[i].Value)
-	}
-	batch, err := s.builder.Build()
-	if err != nil {
-		return fmt.Errorf("build batch of %d records: %w", len(records), err)
-	}
-	appended, err := s.partition.Append(batch, wallMs, partition.Internal)
-	if err != nil {
-		return err
-	}
-	s.next = appended.LastOffset + 1
-	return nil
-}
-
 // reply holds an answer back until everything that was appended before it is committed.
 func (s *Shard[M]) reply(ticket uint64, answer any) {
 	r := s.waiting[ticket]
@@ -98,22 +79,32 @@ func (s *Shard[M]) reply(ticket uint64, answer any) {
 		panic(fmt.Sprintf("coordinator: ticket %d is answered twice", ticket))
 	}
 	delete(s.waiting, ticket)
-	s.heldBack = append(s.heldBack, answered[M]{request: r, answer: answer, next: s.next})
+	s.holdBack(func() { r.done <- outcome{answer: answer} })
 }
 
-// letOut sends the answers whose time has come. An error means that the others' never will.
+func (s *Shard[M]) afterCommit(do func()) {
+	s.holdBack(func() {
+		s.advance()
+		do()
+	})
+}
+
+func (s *Shard[M]) holdBack(letOut func()) {
+	s.heldBack = append(s.heldBack, heldBack{letOut: letOut, next: s.next})
+}
+
+// letOut sends the answers, and does the things, whose time has come. An error means that the others' never will.
 func (s *Shard[M]) letOut() error {
 	out := 0
-	for _, a := range s.heldBack {
-		committed, err := s.partition.Committed(a.next)
+	for ; out < len(s.heldBack); out++ { // what is let out may hold more back
+		committed, err := s.partition.Committed(s.heldBack[out].next)
 		if err != nil {
 			return err
 		}
 		if !committed {
 			break
 		}
-		a.request.done <- outcome{answer: a.answer}
-		out++
+		s.heldBack[out].letOut()
 	}
 	rest := copy(s.heldBack, s.heldBack[out:])
 	clear(s.heldBack[rest:])

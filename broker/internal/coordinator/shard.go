@@ -25,12 +25,29 @@ type Machine interface {
 	Deadline() int64
 }
 
-// World is what a machine acts on: the shard that it lives on.
+// Transactional is a Machine to which transactions mean something. Of another one control batches are passed over, and
+// every record is one.
+type Transactional interface {
+	// ReplayTransactional is Replay for a record of a producer's transaction.
+	ReplayTransactional(by Transaction, key, value []byte) error
+	// ReplayMarker ends a producer's transaction.
+	ReplayMarker(marker record.EndTxnMarker) error
+}
+
+// World is what a machine acts on: the shard that it lives on. Its functions are called by the machine's methods and by
+// operations, never from elsewhere.
 type World struct {
 	// Append writes records as one batch; a nil value is a tombstone. An error means that nothing was written.
 	Append func(wallMs int64, records []record.Record) error
+	// AppendTransactional is Append for records of a producer's transaction: they count once its commit marker is there.
+	AppendTransactional func(by Transaction, wallMs int64, records []record.Record) error
+	// AppendMarker writes the end of a producer's transaction.
+	AppendMarker func(marker record.EndTxnMarker) error
 	// Reply answers an operation that has not been answered by its return value.
 	Reply func(ticket uint64, answer any)
+	// AfterCommit runs do on the machine, in the shard's goroutine and in the order of these calls and of the answers,
+	// once all that was appended before is committed. It never runs if the shard ends before that.
+	AfterCommit func(do func())
 }
 
 // Options say what a shard is made of.
@@ -51,7 +68,7 @@ var (
 const (
 	// queueMax bounds the operations that wait for a shard; whoever comes then waits at the door.
 	queueMax = 1024
-	// heldBackMax bounds the answers that wait for a commit; then no new operation is begun.
+	// heldBackMax bounds the answers, and what is to be done, that wait for a commit; then no new operation is begun.
 	heldBackMax = 16 * 1024
 )
 
@@ -70,7 +87,7 @@ type Shard[M Machine] struct {
 	next     int64 // offset after the last record that was appended
 	tickets  uint64
 	waiting  map[uint64]*request[M]
-	heldBack []answered[M]
+	heldBack []heldBack
 
 	mu struct {
 		sync.Mutex
@@ -91,11 +108,10 @@ type outcome struct {
 	err    error
 }
 
-// answered is an answer that waits until the log is committed up to next.
-type answered[M Machine] struct {
-	request *request[M]
-	answer  any
-	next    int64
+// heldBack is an answer, or something to be done, that waits until the log is committed up to next.
+type heldBack struct {
+	letOut func()
+	next   int64
 }
 
 // Load replays the partition's committed records into a new machine. It starts a goroutine only if there were any;
@@ -111,7 +127,13 @@ func Load[M Machine](ctx context.Context, options Options[M]) (*Shard[M], error)
 		builder:   record.NewBuilder(record.Options{}),
 		waiting:   make(map[uint64]*request[M]),
 	}
-	s.machine = options.New(World{Append: s.append, Reply: s.reply})
+	s.machine = options.New(World{
+		Append:              s.append,
+		AppendTransactional: s.appendTransactional,
+		AppendMarker:        s.appendMarker,
+		Reply:               s.reply,
+		AfterCommit:         s.afterCommit,
+	})
 	records, err := s.replay(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load %s-%d: %w", s.partition.Topic(), s.partition.Index(), err)

@@ -1,0 +1,136 @@
+package coordinator
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/millrace/millrace/broker/internal/partition"
+	"github.com/millrace/millrace/internal/disk"
+	"github.com/millrace/millrace/log/record"
+)
+
+// ledger is a notebook that also writes down to whose transaction a line belongs, and how transactions end.
+type ledger struct{ notebook }
+
+func newLedger(world World) *ledger { return &ledger{*newNotebook(world)} }
+
+func (l *ledger) ReplayTransactional(by Transaction, key, _ []byte) error {
+	l.lines = append(l.lines, fmt.Sprintf("%s by %d/%d", key, by.ProducerID, by.ProducerEpoch))
+	return nil
+}
+
+func (l *ledger) ReplayMarker(m record.EndTxnMarker) error {
+	l.lines = append(l.lines, fmt.Sprintf("%v of %d/%d", m.Type, m.ProducerID, m.ProducerEpoch))
+	return nil
+}
+
+// TestTransactionsAreReplayed: a machine that knows transactions is told of them, in the order of the log.
+func TestTransactionsAreReplayed(t *testing.T) {
+	files := disk.NewMem()
+	p := openPartition(t, files, partition.FlushCommit)
+	s := load(t, p)
+	by := Transaction{ProducerID: 7, ProducerEpoch: 2}
+	one := func(key string) []record.Record { return []record.Record{{Key: []byte(key)}} }
+	_, err := s.Do(t.Context(), func(n *notebook, _ uint64) any {
+		for _, err := range []error{
+			n.world.AppendTransactional(by, 1, append(one("a"), one("b")...)),
+			n.world.Append(1, one("c")),
+			n.world.AppendMarker(record.EndTxnMarker{Type: record.ControlCommit, ProducerID: 7, ProducerEpoch: 2, TimestampMs: 1}),
+			n.world.AppendMarker(record.EndTxnMarker{Type: record.ControlAbort, ProducerID: 8, ProducerEpoch: 0, TimestampMs: 1}),
+			n.world.Append(1, one("d")),
+		} {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p = openPartition(t, files, partition.FlushCommit)
+	replayed, err := Load(t.Context(), Options[*ledger]{Partition: p, New: newLedger, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer replayed.Close()
+	want := []string{"a by 7/2", "b by 7/2", "c", "commit of 7/2", "abort of 8/0", "d"}
+	answer, err := replayed.Do(t.Context(), func(l *ledger, _ uint64) any { return slices.Clone(l.lines) })
+	if err != nil || !slices.Equal(answer.([]string), want) {
+		t.Errorf("replayed %q, %v, want %q", answer, err, want)
+	}
+	// A machine that does not know them sees their records as any other.
+	lines(t, load(t, p), read, "a", "b", "c", "d")
+}
+
+// TestAfterCommitRunsInOrder: not before what was appended is on disk, between the answers that were given before and
+// after it, and with the machine to itself: it may append and wait once more.
+func TestAfterCommitRunsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := slowDisk{disk.NewMem(), new(atomic.Pointer[chan struct{}])}
+		s := load(t, openPartition(t, files, partition.FlushCommit))
+		gate := make(chan struct{})
+		files.gate.Store(&gate)
+		done := make(chan string, 4)
+		operation := func(n *notebook, _ uint64) any {
+			if err := n.world.Append(1, []record.Record{{Key: []byte("prepare")}}); err != nil {
+				t.Error(err)
+			}
+			n.world.AfterCommit(func() {
+				done <- "prepared"
+				if err := n.world.Append(1, []record.Record{{Key: []byte("complete")}}); err != nil {
+					t.Error(err)
+				}
+				n.world.AfterCommit(func() { done <- "completed" })
+			})
+			return true
+		}
+		go func() {
+			if _, err := s.Do(t.Context(), operation); err != nil {
+				t.Error(err)
+			}
+			done <- "answered"
+		}()
+		synctest.Wait()
+		if len(done) > 0 {
+			t.Fatalf("%s before the sync", <-done)
+		}
+		files.gate.Store(nil)
+		close(gate)
+		synctest.Wait()
+		if got := []string{<-done, <-done, <-done}; got[0] != "prepared" || !slices.Contains(got, "completed") || !slices.Contains(got, "answered") {
+			t.Errorf("done: %q", got)
+		}
+	})
+}
+
+// TestAfterCommitNeverRunsInVain: what was not committed has no consequences.
+func TestAfterCommitNeverRunsInVain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := slowDisk{disk.NewMem(), new(atomic.Pointer[chan struct{}])}
+		s := load(t, openPartition(t, files, partition.FlushCommit))
+		gate := make(chan struct{})
+		files.gate.Store(&gate)
+		go func() {
+			_, _ = s.Do(t.Context(), func(n *notebook, _ uint64) any {
+				if err := n.world.Append(1, []record.Record{{Key: []byte("prepare")}}); err != nil {
+					t.Error(err)
+				}
+				n.world.AfterCommit(func() { t.Error("it ran") })
+				return true
+			})
+		}()
+		synctest.Wait()
+		s.Close()
+		files.gate.Store(nil)
+		close(gate)
+	})
+}
