@@ -16,6 +16,10 @@ import (
 // ErrOutOfOrderSequence and ErrInvalidProducerEpoch (KIP-98, KIP-360). ErrFull: no room, nothing was appended, the log
 // goes on, as it does after any other error that is not ErrFailed or ErrClosed.
 //
+// A transactional batch opens its producer's transaction or belongs to the one that is open; whether it may open one is for
+// the caller to know. A batch of the producer outside of it is ErrInvalidTxnState. A marker (Internal) ends it, and is
+// appended without one too: it fences. An older coordinator's is ErrCoordinatorFenced.
+//
 // Append allocates nothing and is not safe for concurrent use with itself; Reads and a Sync may run meanwhile.
 func (l *Log) Append(b record.Batch, options AppendOptions) (Appended, error) {
 	l.mu.Lock()
@@ -24,7 +28,11 @@ func (l *Log) Append(b record.Batch, options AppendOptions) (Appended, error) {
 		return Appended{}, err
 	}
 	config := l.config.Load()
-	if !options.Internal {
+	if options.Internal {
+		if err := l.mu.producers.checkInternal(b, options.NewEpochOnly); err != nil {
+			return Appended{}, err
+		}
+	} else {
 		repeated, err := l.mu.producers.check(b)
 		if err != nil {
 			return Appended{}, err
@@ -119,7 +127,9 @@ func (l *Log) noteLocked(b record.Batch, options AppendOptions, config *Config) 
 	if position == 0 {
 		active.firstTimestampMs = b.MaxTimestampMs()
 	}
-	l.mu.producers.apply(b, options.NowMs)
+	if aborted, ok := l.mu.producers.apply(b, options.NowMs); ok {
+		s.aborted.add(aborted)
+	}
 	if epochs := l.epochs.Load(); options.LeaderEpoch > epochs.latest() {
 		assigned := epochs.assign(options.LeaderEpoch, b.BaseOffset())
 		l.epochs.Store(&assigned)

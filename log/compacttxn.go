@@ -17,9 +17,6 @@ type outcomes struct {
 	open    int64                   // where the first transaction without a marker begins; MaxInt64: there is none
 }
 
-// transaction is the offsets [from, to) of a producer's transaction.
-type transaction struct{ from, to int64 }
-
 // readOutcomes reads the headers of all batches in [from, before) of the segments, and the markers among them.
 func readOutcomes(segments []*segment, from, before int64) (*outcomes, error) {
 	o := &outcomes{aborted: map[int64][]transaction{}, open: math.MaxInt64}

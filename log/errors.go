@@ -14,6 +14,10 @@ var (
 	ErrOutOfOrderSequence = errors.New("out of order sequence")
 	// ErrInvalidProducerEpoch: a newer instance of the producer has written. Nothing was appended.
 	ErrInvalidProducerEpoch = errors.New("producer epoch is older than the newest")
+	// ErrInvalidTxnState: the producer has a transaction open here, and the batch is not one of it. Nothing was appended.
+	ErrInvalidTxnState = errors.New("batch outside the producer's open transaction")
+	// ErrCoordinatorFenced: a newer transaction coordinator has ended a transaction of the producer. Nothing was appended.
+	ErrCoordinatorFenced = errors.New("transaction coordinator epoch is older than the newest")
 	// ErrFull: the file system has no room. Nothing was appended, the log goes on.
 	ErrFull = errors.New("no room left on the file system")
 	// ErrFailed: an earlier write or sync left the log in a state that only a new Open can find out. Reads go on.

@@ -29,6 +29,7 @@ type Log struct {
 	epochs   atomic.Pointer[epochs]
 	config   atomic.Pointer[Config]
 	cleaner  atomic.Pointer[cleanerState] // changed with upkeep held
+	unstable atomic.Pointer[unstable]     // of the producers
 
 	logStart atomic.Int64
 	durable  atomic.Int64

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/millrace/millrace/internal/disk"
+	"github.com/millrace/millrace/log/record"
 )
 
 // Open opens the log in a directory, or makes an empty one. After a crash it first finds out how much of the log is
@@ -59,6 +60,7 @@ func (r *recovery) log() *Log {
 	list.active().boundaries.setEnd(r.end.offset, r.end.position)
 	l.mu.active = activeState{segment: list.active(), firstTimestampMs: -1, createdMs: -1}
 	l.mu.producers = r.producers
+	l.unstable.Store(r.producers.unstable)
 	l.mu.snapshots = r.directory.snapshots
 	l.mu.kafkaSnapshots = r.directory.kafkaSnapshots
 	l.mu.clean = r.told.Clean
@@ -123,6 +125,9 @@ func (l *Log) openForAppendLocked() error {
 		if e, ok := x.offsets.last(); ok {
 			active.bytesSinceIndex = size - int64(e.position)
 		}
+	}
+	if _, err := s.aborted.load(l.foldAborted(s, l.directoryLocked())); err != nil {
+		return err
 	}
 	active.durability, err = l.openDurability(s)
 	return err
@@ -213,11 +218,11 @@ func loadProducers(fsys disk.FS, dir string, d *directory, end, nowMs int64, log
 		if err != nil {
 			return nil, err
 		}
-		err = walkHeaders(file, 0, s.size.Load(), func(header headerView, _, _ int64) bool {
-			if header.BaseOffset() >= from {
-				p.apply(header, nowMs)
+		err = walkNoted(file, s.size.Load(), func(b record.Batch) bool {
+			if b.BaseOffset() >= from {
+				p.apply(b, nowMs)
 			}
-			return header.NextOffset() < end
+			return b.NextOffset() < end
 		})
 		if err != nil {
 			return nil, err

@@ -106,6 +106,10 @@ type AppendOptions struct {
 	NowMs       int64 // the time of appending
 	LeaderEpoch int32 // written into the batch; the first batch of a higher epoch begins it
 	Internal    bool  // the batch comes from the broker itself: its sequence is taken as it is
+
+	// NewEpochOnly refuses a marker that would end an open transaction without a newer epoch than that of the producer:
+	// every transaction of version 2 has its own (KIP-890, KIP-1228).
+	NewEpochOnly bool
 }
 
 // Appended is the outcome of an Append.

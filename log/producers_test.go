@@ -169,7 +169,8 @@ func TestKafkaProducerSnapshotIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expected := &producerEntry{id: 1, epoch: 2, count: 1, lastActiveMs: 77}
+	expected := newProducerEntry(1, 2)
+	expected.count, expected.lastActiveMs = 1, 77
 	expected.batches[0] = producedBatch{firstSequence: 5, lastSequence: 9, lastOffset: 109, offsetDelta: 4, timestampMs: 5000}
 	if !reflect.DeepEqual(p.entries[1], expected) {
 		t.Errorf("read %+v, expected %+v", p.entries[1], expected)

@@ -17,16 +17,17 @@ import (
 //
 // The CRC is of all before it. An entry is
 //
-//	id i64, epoch i16, last active ms i64, batches u8,
+//	id i64, epoch i16, last active ms i64, coordinator epoch i32, first offset of the open transaction i64, batches u8,
 //	per batch, oldest first: first sequence i32, last sequence i32, last offset i64, offset delta i32, timestamp ms i64
 //
 // Kafka's own .snapshot has room for the last batch only, which loses four fifths of the window in a restart
 // (docs/decisions/0011). It is read where a copied directory has one, and never written.
 const (
 	snapshotMagic        = 0x6d727073 // "mrps"
-	snapshotVersion      = 1
+	snapshotVersion      = 2
 	snapshotHeaderSize   = 4 + 2 + 4
-	snapshotEntrySize    = 8 + 2 + 8 + 1
+	snapshotEntrySize    = 8 + 2 + 8 + 1 // of version 1: the least
+	snapshotTxnSize      = 4 + 8         // more in version 2
 	snapshotBatchSize    = 4 + 4 + 8 + 4 + 8
 	crcSize              = 4
 	kafkaSnapshotVersion = 1
@@ -49,6 +50,8 @@ func (p *producers) encode() []byte {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(e.id))
 		dst = binary.BigEndian.AppendUint16(dst, uint16(e.epoch))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(e.lastActiveMs))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(e.coordinatorEpoch))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(e.txnFirst))
 		dst = append(dst, byte(e.count))
 		for _, b := range e.batches[:e.count] {
 			dst = binary.BigEndian.AppendUint32(dst, uint32(b.firstSequence))
@@ -70,13 +73,14 @@ func decodeProducers(data []byte) (*producers, error) {
 	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(data[len(body):]) {
 		return nil, fmt.Errorf("%w: crc does not match", errSnapshot)
 	}
-	if version := binary.BigEndian.Uint16(data[4:]); version != snapshotVersion {
+	version := binary.BigEndian.Uint16(data[4:])
+	if version > snapshotVersion {
 		return nil, fmt.Errorf("producer snapshot version %d, at most %d is known: %w", version, snapshotVersion, ErrNewerFormat)
 	}
 	count := binary.BigEndian.Uint32(data[6:])
 	p, rest := newProducers(), body[snapshotHeaderSize:]
 	for range count {
-		e, after, ok := decodeProducer(rest)
+		e, after, ok := decodeProducer(rest, version)
 		if !ok || p.entries[e.id] != nil {
 			return nil, fmt.Errorf("%w: entry %d of %d", errSnapshot, len(p.entries), count)
 		}
@@ -85,20 +89,24 @@ func decodeProducers(data []byte) (*producers, error) {
 	if len(rest) != 0 {
 		return nil, fmt.Errorf("%w: %d bytes after the last of %d entries", errSnapshot, len(rest), count)
 	}
+	p.resume()
 	return p, nil
 }
 
-func decodeProducer(data []byte) (e *producerEntry, rest []byte, ok bool) {
-	if len(data) < snapshotEntrySize {
+func decodeProducer(data []byte, version uint16) (e *producerEntry, rest []byte, ok bool) {
+	if least := snapshotEntrySize + snapshotTxnSize; len(data) < least && (version > 1 || len(data) < snapshotEntrySize) {
 		return nil, nil, false
 	}
-	e = &producerEntry{
-		id:           int64(binary.BigEndian.Uint64(data)),
-		epoch:        int16(binary.BigEndian.Uint16(data[8:])),
-		lastActiveMs: int64(binary.BigEndian.Uint64(data[10:])),
+	e = newProducerEntry(int64(binary.BigEndian.Uint64(data)), int16(binary.BigEndian.Uint16(data[8:])))
+	e.lastActiveMs = int64(binary.BigEndian.Uint64(data[10:]))
+	data = data[18:]
+	if version >= 2 {
+		e.coordinatorEpoch = int32(binary.BigEndian.Uint32(data))
+		e.txnFirst = int64(binary.BigEndian.Uint64(data[4:]))
+		data = data[snapshotTxnSize:]
 	}
-	batches := int(data[18])
-	rest = data[snapshotEntrySize:]
+	batches := int(data[0])
+	rest = data[1:]
 	if batches > dedupeWindow || len(rest) < batches*snapshotBatchSize {
 		return nil, nil, false
 	}
@@ -130,11 +138,10 @@ func decodeKafkaProducers(data []byte, nowMs int64) (*producers, error) {
 	}
 	p := newProducers()
 	for ; len(rest) > 0; rest = rest[kafkaSnapshotEntry:] {
-		e := &producerEntry{
-			id:           int64(binary.BigEndian.Uint64(rest)),
-			epoch:        int16(binary.BigEndian.Uint16(rest[8:])),
-			lastActiveMs: nowMs,
-		}
+		e := newProducerEntry(int64(binary.BigEndian.Uint64(rest)), int16(binary.BigEndian.Uint16(rest[8:])))
+		e.lastActiveMs = nowMs
+		e.coordinatorEpoch = int32(binary.BigEndian.Uint32(rest[34:]))
+		e.txnFirst = int64(binary.BigEndian.Uint64(rest[38:]))
 		lastSequence := int32(binary.BigEndian.Uint32(rest[10:]))
 		offsetDelta := int32(binary.BigEndian.Uint32(rest[22:]))
 		if lastSequence >= 0 && offsetDelta >= 0 {
@@ -148,6 +155,7 @@ func decodeKafkaProducers(data []byte, nowMs int64) (*producers, error) {
 		}
 		p.entries[e.id] = e
 	}
+	p.resume()
 	return p, nil
 }
 

@@ -31,6 +31,7 @@ type segment struct {
 	loading    sync.Mutex // held while the indexes are loaded; taken before mu
 	boundaries boundaries
 	gaps       gaps
+	aborted    abortedList
 }
 
 // indexes are the hints of one segment. The owner of an active segment appends to them.

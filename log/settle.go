@@ -106,6 +106,7 @@ func (r *recovery) create() error {
 	}
 	s := newSegment(o.FS, o.Dir, 0, 0)
 	s.indexes.Store(newIndexes(nil, nil))
+	s.aborted.known = true
 	file, err := o.FS.Create(s.path(logSuffix))
 	if err != nil {
 		return err

@@ -190,12 +190,12 @@ func (l *Log) rollBackDerivedLocked(end int64) error {
 	if err := l.saveEpochsLocked(); err != nil {
 		return err
 	}
-	d := &directory{segments: *l.segments.Load(), snapshots: l.mu.snapshots, kafkaSnapshots: l.mu.kafkaSnapshots}
-	producers, err := loadProducers(l.fsys, l.dir, d, end, l.newestActivityLocked(), l.logger)
+	producers, err := loadProducers(l.fsys, l.dir, l.directoryLocked(), end, l.newestActivityLocked(), l.logger)
 	if err != nil {
 		return err
 	}
 	l.mu.producers = producers
+	l.unstable.Store(producers.unstable)
 	return l.openForAppendLocked()
 }
 
