@@ -34,7 +34,6 @@ var kafkaErrors = []struct {
 	{partition.ErrDamaged, kerr.CorruptMessage},
 	{partition.ErrTimestamp, kerr.InvalidTimestamp},
 	{partition.ErrNoKey, kerr.InvalidRecord},
-	{partition.ErrTransaction, kerr.InvalidTxnState},
 	{partition.ErrPolicy, kerr.PolicyViolation},
 	{partition.ErrOffsetRange, kerr.OffsetOutOfRange},
 
@@ -49,6 +48,8 @@ var kafkaErrors = []struct {
 	{log.ErrOutOfRange, kerr.OffsetOutOfRange},
 	{log.ErrOutOfOrderSequence, kerr.OutOfOrderSequenceNumber},
 	{log.ErrInvalidProducerEpoch, kerr.InvalidProducerEpoch},
+	{log.ErrInvalidTxnState, kerr.InvalidTxnState},
+	{log.ErrCoordinatorFenced, kerr.TransactionCoordinatorFenced},
 
 	{fetchsession.ErrNotFound, kerr.FetchSessionIDNotFound},
 	{fetchsession.ErrEpoch, kerr.InvalidFetchSessionEpoch},

@@ -257,7 +257,7 @@ func (r *fetchRun) wait(c *call, limit time.Duration) {
 	defer timeout.Stop()
 	w := partition.NewWaiter()
 	for i := range r.results {
-		r.results[i].partition.Subscribe(w)
+		r.results[i].partition.Subscribe(w, r.isolation)
 		defer r.results[i].partition.Unsubscribe(w)
 	}
 	for {

@@ -177,12 +177,16 @@ type Producer struct {
 func (p *producers) all() []Producer {
 	list := make([]Producer, 0, len(p.entries))
 	for _, e := range p.entries {
-		view := Producer{ID: e.id, Epoch: e.epoch, LastSequence: -1, LastTimestampMs: -1,
-			CoordinatorEpoch: e.coordinatorEpoch, TxnStartOffset: e.txnFirst}
-		if newest := e.newest(); newest != nil {
-			view.LastSequence, view.LastTimestampMs = newest.lastSequence, newest.timestampMs
-		}
-		list = append(list, view)
+		list = append(list, e.view())
 	}
 	return list
+}
+
+func (e *producerEntry) view() Producer {
+	view := Producer{ID: e.id, Epoch: e.epoch, LastSequence: -1, LastTimestampMs: -1,
+		CoordinatorEpoch: e.coordinatorEpoch, TxnStartOffset: e.txnFirst}
+	if newest := e.newest(); newest != nil {
+		view.LastSequence, view.LastTimestampMs = newest.lastSequence, newest.timestampMs
+	}
+	return view
 }

@@ -24,6 +24,17 @@ func (l *Log) OpenTransaction(producerID int64) (firstOffset int64, open bool) {
 	return e.txnFirst, true
 }
 
+// Producer returns the state of a producer, if it is known.
+func (l *Log) Producer(producerID int64) (Producer, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.mu.producers.entries[producerID]
+	if e == nil {
+		return Producer{}, false
+	}
+	return e.view(), true
+}
+
 // FirstUnstable is the first offset of the earliest transaction that is open, or whose marker lies at or above committed, and
 // not less than the log start; math.MaxInt64: there is none. What lies below it and below committed is stable.
 // committed never goes back, except after Truncate. It costs a few nanoseconds and waits for no append or sync.

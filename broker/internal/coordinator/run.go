@@ -20,7 +20,7 @@ func (s *Shard[M]) run() {
 		}
 	}()
 	news := partition.NewWaiter()
-	s.partition.Subscribe(news)
+	s.partition.Subscribe(news, partition.ReadUncommitted)
 	defer s.partition.Unsubscribe(news)
 	timer := time.NewTimer(s.untilDeadline())
 	defer timer.Stop()

@@ -23,20 +23,34 @@ const (
 // first append's offsets with Duplicate set; they may not be committed yet.
 //
 // Errors: ErrOffline, ErrFailed, ErrClosed; for a batch that is refused record.ErrCorrupt, record.ErrCodec,
-// record.ErrInvalid, record.ErrTimestamp, ErrTimestamp, *TooLargeError, ErrTransaction, log.ErrOutOfOrderSequence,
-// log.ErrInvalidProducerEpoch; log.ErrFull for a full disk.
+// record.ErrInvalid, record.ErrTimestamp, ErrTimestamp, *TooLargeError, log.ErrOutOfOrderSequence,
+// log.ErrInvalidProducerEpoch; log.ErrInvalidTxnState for a batch outside its producer's open transaction, and for a client's
+// that would open one (see AppendInTransaction); log.ErrFull for a full disk.
 func (p *Partition) Append(b record.Batch, nowMs int64, origin Origin) (log.Appended, error) {
+	return p.appendBatch(b, writing{nowMs: nowMs, origin: origin, trusted: origin == Internal})
+}
+
+// writing is what goes with a batch that is appended.
+type writing struct {
+	nowMs        int64
+	origin       Origin
+	trusted      bool          // it may open a transaction
+	verification *Verification // that says whether it may; nil: it may not
+	newEpochOnly bool          // for a marker
+}
+
+func (p *Partition) appendBatch(b record.Batch, w writing) (log.Appended, error) {
 	if err := p.Err(); err != nil {
 		return log.Appended{}, err
 	}
 	config := p.config.Load()
-	if origin == Client {
+	if w.origin == Client {
 		var err error
-		if b, err = config.admit(b, nowMs); err != nil {
+		if b, err = config.admit(b, w.nowMs); err != nil {
 			return log.Appended{}, p.errorf("append to", err)
 		}
 	}
-	appended, err := p.write(b, nowMs, origin)
+	appended, err := p.write(b, w)
 	if err != nil {
 		p.mu.Lock()
 		if errors.Is(err, log.ErrFailed) {
@@ -58,17 +72,30 @@ func (p *Partition) Append(b record.Batch, nowMs int64, origin Origin) (log.Appe
 }
 
 // write appends under the append lock, the only one that is held across a disk write.
-func (p *Partition) write(b record.Batch, nowMs int64, origin Origin) (log.Appended, error) {
+func (p *Partition) write(b record.Batch, w writing) (log.Appended, error) {
 	p.append.Lock()
 	defer p.append.Unlock()
+	if b.IsTransactional() && !w.trusted {
+		if err := p.checkTransactionLocked(b, w.verification); err != nil {
+			return log.Appended{}, err
+		}
+	}
 	begin := time.Now()
 	appended, err := p.log.Append(b, log.AppendOptions{
-		NowMs:       nowMs,
-		LeaderEpoch: p.options.LeaderEpoch,
-		Internal:    origin == Internal,
+		NowMs:        w.nowMs,
+		LeaderEpoch:  p.options.LeaderEpoch,
+		Internal:     w.origin == Internal,
+		NewEpochOnly: w.newEpochOnly,
 	})
-	if err == nil && !appended.Duplicate && p.options.Appended != nil {
+	if err != nil || appended.Duplicate {
+		return appended, err
+	}
+	if b.IsTransactional() {
+		// The transaction is open now, or over: what was asked before does not count any more.
+		delete(p.append.verifications, b.ProducerID())
+	}
+	if p.options.Appended != nil {
 		p.options.Appended(len(b), int(b.Count()), time.Since(begin))
 	}
-	return appended, err
+	return appended, nil
 }

@@ -41,7 +41,7 @@ func TestAppendRefusesWhatAProducerMayNotSend(t *testing.T) {
 		"base offset":             {nil, shifted, record.ErrInvalid},
 		"control":                 {nil, batch(t, func(o *record.Options) { o.Control = true }, "v"), record.ErrInvalid},
 		"no sequence":             {nil, batch(t, from(1, 0, -1), "v"), record.ErrInvalid},
-		"transactional":           {nil, batch(t, func(o *record.Options) { from(1, 0, 0)(o); o.Transactional = true }, "v"), ErrTransaction},
+		"transactional":           {nil, batch(t, func(o *record.Options) { from(1, 0, 0)(o); o.Transactional = true }, "v"), log.ErrInvalidTxnState},
 		"claims LogAppendTime":    {nil, logAppendTime, record.ErrTimestamp},
 		"an hour ahead":           {nil, at(nowMs + hourMs), nil},
 		"too far ahead":           {nil, at(nowMs + hourMs + 1), ErrTimestamp},

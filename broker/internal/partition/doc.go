@@ -7,7 +7,8 @@
 //
 // logStart is the first offset that is kept, logEnd the next one to be given out. durable ends what survives a power
 // cut. highWatermark ends what is committed: acknowledged to producers and visible to consumers. lastStable ends what
-// a read_committed consumer sees; without open transactions it is the high watermark.
+// a read_committed consumer sees: where the first transaction begins that is open, or whose marker is not committed;
+// without one it is the high watermark. If records of such a transaction were deleted, it is the log start.
 //
 // The third inequality is what a topic's flush setting chooses:
 //
@@ -20,7 +21,9 @@
 // # Invariants
 //
 //   - ordered numbers: the line above, asserted at every move (package internal/invariant)
-//   - never back: logStart, highWatermark and durable only grow
+//   - never back: logStart, lastStable, highWatermark and durable only grow
 //   - one committer: at most one goroutine of a partition syncs its log, and Close waits for it
+//   - no late opening: a batch opens a transaction only if the coordinator agreed to it and no marker of its producer has
+//     come since
 //   - a failed sync is final: the partition acknowledges nothing more, and serves what was committed
 package partition

@@ -19,8 +19,6 @@ var (
 	ErrTimestamp = errors.New("timestamp out of range")
 	// ErrNoKey means that a compacted topic was sent a record without a key.
 	ErrNoKey = errors.New("compacted topic takes no record without a key")
-	// ErrTransaction means that a batch belongs to a transaction that the broker knows nothing of.
-	ErrTransaction = errors.New("no such transaction")
 	// ErrPolicy means that the topic's cleanup policy does not allow its records to be deleted.
 	ErrPolicy = errors.New("cleanup.policy does not include delete")
 	// ErrOffsetRange means that records were to be deleted up to an offset that is not committed.

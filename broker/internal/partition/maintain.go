@@ -15,6 +15,7 @@ func (p *Partition) Maintain(nowMs int64) (deletedBytes int64, err error) {
 	}
 	p.FlushDue(nowMs)
 	p.log.ExpireProducers(nowMs)
+	p.expireVerifications(nowMs)
 	deletedBytes, err = p.log.Retain(nowMs, p.Offsets().HighWatermark)
 	p.startMoved()
 	if err != nil {

@@ -36,12 +36,17 @@ type Partition struct {
 	syncCount atomic.Int64
 	damaged   atomic.Pointer[[]log.OffsetRange] // what Scrub has found, ascending; nil: nothing. Replaced under mu
 
-	append    sync.Mutex // one append at a time; held across the write, and never together with mu
 	committer sync.WaitGroup
+
+	append struct {
+		sync.Mutex                            // one append at a time; held across the write, and never together with mu
+		verifications map[int64]*Verification // by producer id
+	}
 
 	mu struct {
 		sync.Mutex
 		logStart      int64
+		lastStable    int64
 		highWatermark int64
 		durable       int64
 		logEnd        int64
@@ -54,7 +59,7 @@ type Partition struct {
 
 		waiters     []*commitWaiter
 		idle        []*commitWaiter
-		subscribers map[*Waiter]struct{}
+		subscribers map[*Waiter]Isolation
 	}
 }
 
@@ -100,6 +105,7 @@ func Open(options Options) *Partition {
 	p.mu.logEnd = plog.LogEndOffset()
 	p.mu.durable = plog.DurableOffset()
 	p.mu.highWatermark = p.mu.durable
+	p.stabilizeLocked()
 	p.mu.lastSyncMs = options.Log.NowMs
 	p.assertLocked()
 	p.warnAboutFlush(options.Config.Flush)
@@ -166,7 +172,7 @@ func (p *Partition) Offsets() Offsets {
 func (p *Partition) offsetsLocked() Offsets {
 	return Offsets{
 		LogStart:      p.mu.logStart,
-		LastStable:    p.mu.highWatermark,
+		LastStable:    p.mu.lastStable,
 		HighWatermark: p.mu.highWatermark,
 		Durable:       p.mu.durable,
 		LogEnd:        p.mu.logEnd,
@@ -209,9 +215,27 @@ func (p *Partition) advanceLocked() {
 		return
 	}
 	p.mu.highWatermark = committed
+	stableMoved := p.stabilizeLocked()
 	p.assertLocked()
 	p.wakeCommittedLocked()
-	p.pokeLocked()
+	p.pokeLocked(ReadUncommitted)
+	if stableMoved {
+		p.pokeLocked(ReadCommitted)
+	}
+}
+
+// stabilizeLocked moves the last stable offset to where the first transaction begins that is open, or whose marker is not
+// committed, but not beyond the high watermark; it says whether it moved. A transaction that opens from here on begins at
+// the log end or later, so it never goes back. Where records of an open transaction were deleted, the log start counts.
+func (p *Partition) stabilizeLocked() bool {
+	m := &p.mu
+	before := m.lastStable
+	m.lastStable = max(m.logStart, min(m.highWatermark, p.log.FirstUnstable(m.highWatermark)))
+	if invariant.Enabled {
+		invariant.Assert(m.lastStable >= before, "%s-%d: last stable offset goes back from %d to %d",
+			p.options.Topic, p.options.Index, before, m.lastStable)
+	}
+	return m.lastStable != before
 }
 
 // assertLocked checks the ordered numbers.
@@ -220,8 +244,9 @@ func (p *Partition) assertLocked() {
 		return // the arguments alone would cost allocations
 	}
 	m := &p.mu
-	invariant.Assert(m.logStart <= m.highWatermark, "%s-%d: log start %d is above the high watermark %d",
-		p.options.Topic, p.options.Index, m.logStart, m.highWatermark)
+	invariant.Assert(m.logStart <= m.lastStable && m.lastStable <= m.highWatermark,
+		"%s-%d: log start %d, last stable offset %d, high watermark %d are not in order",
+		p.options.Topic, p.options.Index, m.logStart, m.lastStable, m.highWatermark)
 	invariant.Assert(m.highWatermark <= max(m.durable, m.relaxed), "%s-%d: high watermark %d is above durable %d (relaxed %d)",
 		p.options.Topic, p.options.Index, m.highWatermark, m.durable, m.relaxed)
 	invariant.Assert(m.highWatermark <= m.logEnd && m.durable <= m.logEnd, "%s-%d: high watermark %d or durable %d is above the log end %d",

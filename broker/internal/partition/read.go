@@ -145,8 +145,9 @@ func (p *Partition) startMoved() int64 {
 	defer p.mu.Unlock()
 	if start > p.mu.logStart {
 		p.mu.logStart = start
+		p.stabilizeLocked()
 		p.assertLocked()
-		p.pokeLocked()
+		p.pokeAllLocked()
 	}
 	return p.mu.logStart
 }

@@ -153,7 +153,7 @@ func TestDeleteRecords(t *testing.T) {
 		produce(t, p, batch(t, nil, "a", "b"))
 	}
 	w := NewWaiter()
-	p.Subscribe(w)
+	p.Subscribe(w, ReadUncommitted)
 	for _, test := range []struct {
 		offset, want int64
 		err          error
@@ -215,7 +215,7 @@ func TestRetentionMovesTheLogStartAndPokes(t *testing.T) {
 		produce(t, p, batch(t, nil, "a"))
 	}
 	w := NewWaiter()
-	p.Subscribe(w)
+	p.Subscribe(w, ReadUncommitted)
 	deleted, err := p.Maintain(nowMs)
 	if err != nil || deleted == 0 {
 		t.Fatalf("deleted %d bytes, %v", deleted, err)
@@ -247,8 +247,8 @@ func TestOnlyThePartitionWithNewsPokes(t *testing.T) {
 	busy := open(t, mem, nil)
 	idle := open(t, mem, func(o *Options) { o.Index, o.Log.Dir = 1, "/data/t-1" })
 	atBusy, atIdle := NewWaiter(), NewWaiter()
-	busy.Subscribe(atBusy)
-	idle.Subscribe(atIdle)
+	busy.Subscribe(atBusy, ReadUncommitted)
+	idle.Subscribe(atIdle, ReadUncommitted)
 	produce(t, busy, batch(t, nil, "a"))
 	<-atBusy.Poked()
 	select {

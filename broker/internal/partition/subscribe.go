@@ -20,10 +20,11 @@ func (w *Waiter) poke() {
 	}
 }
 
-// Subscribe has w poked whenever the high watermark or the log start moves, or the partition fails or is closed.
+// Subscribe has w poked whenever the end of what a consumer with this isolation reads moves, or the log start, or the
+// partition fails or is closed. A second subscription takes the place of the first.
 // A caller that has read before subscribing reads once more after it, or it misses what came between.
 // A closed or offline partition pokes at once.
-func (p *Partition) Subscribe(w *Waiter) {
+func (p *Partition) Subscribe(w *Waiter, isolation Isolation) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.log == nil || p.mu.closed {
@@ -31,9 +32,9 @@ func (p *Partition) Subscribe(w *Waiter) {
 		return
 	}
 	if p.mu.subscribers == nil {
-		p.mu.subscribers = make(map[*Waiter]struct{})
+		p.mu.subscribers = make(map[*Waiter]Isolation)
 	}
-	p.mu.subscribers[w] = struct{}{}
+	p.mu.subscribers[w] = isolation
 }
 
 // Unsubscribe ends the subscription of w; it is no error if there is none.
@@ -43,7 +44,16 @@ func (p *Partition) Unsubscribe(w *Waiter) {
 	delete(p.mu.subscribers, w)
 }
 
-func (p *Partition) pokeLocked() {
+// pokeLocked wakes those who read up to the end that has moved.
+func (p *Partition) pokeLocked(moved Isolation) {
+	for w, isolation := range p.mu.subscribers {
+		if isolation == moved {
+			w.poke()
+		}
+	}
+}
+
+func (p *Partition) pokeAllLocked() {
 	for w := range p.mu.subscribers {
 		w.poke()
 	}
@@ -56,5 +66,5 @@ func (p *Partition) releaseLocked() {
 		p.mu.waiters[i] = nil
 	}
 	p.mu.waiters = p.mu.waiters[:0]
-	p.pokeLocked()
+	p.pokeAllLocked()
 }

@@ -117,7 +117,7 @@ func TestAppendThatLeavesTheFileInDoubtFailsThePartition(t *testing.T) {
 	p := open(t, faults, nil)
 	produce(t, p, batch(t, nil, "kept"))
 	w := NewWaiter()
-	p.Subscribe(w)
+	p.Subscribe(w, ReadUncommitted)
 	faults.SetRules(disk.Rule{Kinds: []disk.Kind{disk.OpWriteAt, disk.OpTruncate}, Pattern: "*.log", Err: syscall.EIO, ShortBytes: 10})
 	_, err := p.Append(batch(t, nil, "half"), nowMs, Client)
 	wantError(t, err, log.ErrFailed)
@@ -137,7 +137,7 @@ func TestFailedSyncIsFinal(t *testing.T) {
 
 		faults.SetRules(disk.Rule{Kinds: []disk.Kind{disk.OpSyncData}, Pattern: "*.log", Nth: 1, Err: syscall.EIO})
 		w := NewWaiter()
-		p.Subscribe(w)
+		p.Subscribe(w, ReadUncommitted)
 		appended, err := p.Append(batch(t, nil, "doubtful"), nowMs, Client)
 		if err != nil {
 			t.Fatal(err)
@@ -214,7 +214,7 @@ func TestCloseWakesWaitersAndWaitsForTheCommitter(t *testing.T) {
 		g := newGate()
 		p := open(t, g, nil)
 		w := NewWaiter()
-		p.Subscribe(w)
+		p.Subscribe(w, ReadUncommitted)
 		g.shut()
 		appended, err := p.Append(batch(t, nil, "a"), nowMs, Client)
 		if err != nil {
@@ -241,7 +241,7 @@ func TestCloseWakesWaitersAndWaitsForTheCommitter(t *testing.T) {
 		wantError(t, err, ErrClosed)
 		_, _, err = p.Read(0, 100, true, ReadUncommitted)
 		wantError(t, err, ErrClosed)
-		p.Subscribe(w)
+		p.Subscribe(w, ReadUncommitted)
 		<-w.Poked()
 		if err := p.Close(); err != nil {
 			t.Errorf("second close: %v", err)
@@ -370,7 +370,7 @@ func TestDamagedLogIsAnOfflinePartition(t *testing.T) {
 		wantError(t, err, ErrOffline)
 	}
 	w := NewWaiter()
-	p.Subscribe(w)
+	p.Subscribe(w, ReadUncommitted)
 	<-w.Poked()
 	p.Unsubscribe(w)
 	p.Flush()

@@ -44,8 +44,8 @@ func (c *Config) examine(b record.Batch, nowMs int64) (record.Batch, error) {
 	if err := b.ValidateProduced(maxDecompressedBytes); err != nil {
 		return nil, err
 	}
-	if b.IsTransactional() {
-		return nil, fmt.Errorf("%w: producer %d epoch %d", ErrTransaction, b.ProducerID(), b.ProducerEpoch())
+	if b.IsTransactional() && b.ProducerID() < 0 {
+		return nil, fmt.Errorf("%w: transactional batch without a producer id", record.ErrInvalid)
 	}
 	if err := c.checkRecords(b, nowMs); err != nil {
 		return nil, err
