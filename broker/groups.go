@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/broker/internal/coordinator"
 	"github.com/millrace/millrace/broker/internal/group"
 	"github.com/millrace/millrace/broker/internal/metadata"
+	"github.com/millrace/millrace/log/record"
 )
 
 // groupCoordinator runs the groups of consumers: one shard for each partition of __consumer_offsets. Safe for concurrent
@@ -50,7 +51,11 @@ func (g *groupCoordinator) topicOptions() (partitions int32, configs map[string]
 func (g *groupCoordinator) newState(_ int32, world coordinator.World) *group.State {
 	return group.New(groupConfig(g.settings), group.Environment{
 		Append: world.Append,
-		Reply:  func(to group.Ticket, answer any) { world.Reply(uint64(to), answer) },
+		AppendTransactional: func(by group.Producer, wallMs int64, records []record.Record) error {
+			return world.AppendTransactional(coordinator.Transaction{ProducerID: by.ID, ProducerEpoch: by.Epoch}, wallMs, records)
+		},
+		AppendMarker: func(end group.TransactionEnd) error { return world.AppendMarker(end.Marker) },
+		Reply:        func(to group.Ticket, answer any) { world.Reply(uint64(to), answer) },
 	}, g.logger)
 }
 

@@ -115,8 +115,9 @@ func (s *Shard[M]) replayControl(batch record.Batch) error {
 func (s *Shard[M]) replayBatch(batch record.Batch, reader *record.Reader) error {
 	replay := s.machine.Replay
 	if transactional, ok := any(s.machine).(Transactional); ok && batch.IsTransactional() {
-		by := Transaction{ProducerID: batch.ProducerID(), ProducerEpoch: batch.ProducerEpoch()}
-		replay = func(key, value []byte) error { return transactional.ReplayTransactional(by, key, value) }
+		replay = func(key, value []byte) error {
+			return transactional.ReplayTransactional(batch.ProducerID(), key, value)
+		}
 	}
 	if err := reader.Reset(batch, replayBatchBytesMax); err != nil {
 		return err

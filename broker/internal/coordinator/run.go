@@ -79,32 +79,22 @@ func (s *Shard[M]) reply(ticket uint64, answer any) {
 		panic(fmt.Sprintf("coordinator: ticket %d is answered twice", ticket))
 	}
 	delete(s.waiting, ticket)
-	s.holdBack(func() { r.done <- outcome{answer: answer} })
+	s.heldBack = append(s.heldBack, answered[M]{request: r, answer: answer, next: s.next})
 }
 
-func (s *Shard[M]) afterCommit(do func()) {
-	s.holdBack(func() {
-		s.advance()
-		do()
-	})
-}
-
-func (s *Shard[M]) holdBack(letOut func()) {
-	s.heldBack = append(s.heldBack, heldBack{letOut: letOut, next: s.next})
-}
-
-// letOut sends the answers, and does the things, whose time has come. An error means that the others' never will.
+// letOut sends the answers whose time has come. An error means that the others' never will.
 func (s *Shard[M]) letOut() error {
 	out := 0
-	for ; out < len(s.heldBack); out++ { // what is let out may hold more back
-		committed, err := s.partition.Committed(s.heldBack[out].next)
+	for _, a := range s.heldBack {
+		committed, err := s.partition.Committed(a.next)
 		if err != nil {
 			return err
 		}
 		if !committed {
 			break
 		}
-		s.heldBack[out].letOut()
+		a.request.done <- outcome{answer: a.answer}
+		out++
 	}
 	rest := copy(s.heldBack, s.heldBack[out:])
 	clear(s.heldBack[rest:])

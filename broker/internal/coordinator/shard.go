@@ -29,7 +29,7 @@ type Machine interface {
 // every record is one.
 type Transactional interface {
 	// ReplayTransactional is Replay for a record of a producer's transaction.
-	ReplayTransactional(by Transaction, key, value []byte) error
+	ReplayTransactional(producerID int64, key, value []byte) error
 	// ReplayMarker ends a producer's transaction.
 	ReplayMarker(marker record.EndTxnMarker) error
 }
@@ -45,9 +45,6 @@ type World struct {
 	AppendMarker func(marker record.EndTxnMarker) error
 	// Reply answers an operation that has not been answered by its return value.
 	Reply func(ticket uint64, answer any)
-	// AfterCommit runs do on the machine, in the shard's goroutine and in the order of these calls and of the answers,
-	// once all that was appended before is committed. It never runs if the shard ends before that.
-	AfterCommit func(do func())
 }
 
 // Options say what a shard is made of.
@@ -68,7 +65,7 @@ var (
 const (
 	// queueMax bounds the operations that wait for a shard; whoever comes then waits at the door.
 	queueMax = 1024
-	// heldBackMax bounds the answers, and what is to be done, that wait for a commit; then no new operation is begun.
+	// heldBackMax bounds the answers that wait for a commit; then no new operation is begun.
 	heldBackMax = 16 * 1024
 )
 
@@ -87,7 +84,7 @@ type Shard[M Machine] struct {
 	next     int64 // offset after the last record that was appended
 	tickets  uint64
 	waiting  map[uint64]*request[M]
-	heldBack []heldBack
+	heldBack []answered[M]
 
 	mu struct {
 		sync.Mutex
@@ -108,10 +105,11 @@ type outcome struct {
 	err    error
 }
 
-// heldBack is an answer, or something to be done, that waits until the log is committed up to next.
-type heldBack struct {
-	letOut func()
-	next   int64
+// answered is an answer that waits until the log is committed up to next.
+type answered[M Machine] struct {
+	request *request[M]
+	answer  any
+	next    int64
 }
 
 // Load replays the partition's committed records into a new machine. It starts a goroutine only if there were any;
@@ -132,7 +130,6 @@ func Load[M Machine](ctx context.Context, options Options[M]) (*Shard[M], error)
 		AppendTransactional: s.appendTransactional,
 		AppendMarker:        s.appendMarker,
 		Reply:               s.reply,
-		AfterCommit:         s.afterCommit,
 	})
 	records, err := s.replay(ctx)
 	if err != nil {

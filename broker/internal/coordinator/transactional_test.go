@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 
 	"github.com/millrace/millrace/broker/internal/partition"
 	"github.com/millrace/millrace/internal/disk"
@@ -18,8 +16,8 @@ type ledger struct{ notebook }
 
 func newLedger(world World) *ledger { return &ledger{*newNotebook(world)} }
 
-func (l *ledger) ReplayTransactional(by Transaction, key, _ []byte) error {
-	l.lines = append(l.lines, fmt.Sprintf("%s by %d/%d", key, by.ProducerID, by.ProducerEpoch))
+func (l *ledger) ReplayTransactional(producerID int64, key, _ []byte) error {
+	l.lines = append(l.lines, fmt.Sprintf("%s by %d", key, producerID))
 	return nil
 }
 
@@ -62,75 +60,11 @@ func TestTransactionsAreReplayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer replayed.Close()
-	want := []string{"a by 7/2", "b by 7/2", "c", "commit of 7/2", "abort of 8/0", "d"}
+	want := []string{"a by 7", "b by 7", "c", "commit of 7/2", "abort of 8/0", "d"}
 	answer, err := replayed.Do(t.Context(), func(l *ledger, _ uint64) any { return slices.Clone(l.lines) })
 	if err != nil || !slices.Equal(answer.([]string), want) {
 		t.Errorf("replayed %q, %v, want %q", answer, err, want)
 	}
 	// A machine that does not know them sees their records as any other.
 	lines(t, load(t, p), read, "a", "b", "c", "d")
-}
-
-// TestAfterCommitRunsInOrder: not before what was appended is on disk, between the answers that were given before and
-// after it, and with the machine to itself: it may append and wait once more.
-func TestAfterCommitRunsInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		files := slowDisk{disk.NewMem(), new(atomic.Pointer[chan struct{}])}
-		s := load(t, openPartition(t, files, partition.FlushCommit))
-		gate := make(chan struct{})
-		files.gate.Store(&gate)
-		done := make(chan string, 4)
-		operation := func(n *notebook, _ uint64) any {
-			if err := n.world.Append(1, []record.Record{{Key: []byte("prepare")}}); err != nil {
-				t.Error(err)
-			}
-			n.world.AfterCommit(func() {
-				done <- "prepared"
-				if err := n.world.Append(1, []record.Record{{Key: []byte("complete")}}); err != nil {
-					t.Error(err)
-				}
-				n.world.AfterCommit(func() { done <- "completed" })
-			})
-			return true
-		}
-		go func() {
-			if _, err := s.Do(t.Context(), operation); err != nil {
-				t.Error(err)
-			}
-			done <- "answered"
-		}()
-		synctest.Wait()
-		if len(done) > 0 {
-			t.Fatalf("%s before the sync", <-done)
-		}
-		files.gate.Store(nil)
-		close(gate)
-		synctest.Wait()
-		if got := []string{<-done, <-done, <-done}; got[0] != "prepared" || !slices.Contains(got, "completed") || !slices.Contains(got, "answered") {
-			t.Errorf("done: %q", got)
-		}
-	})
-}
-
-// TestAfterCommitNeverRunsInVain: what was not committed has no consequences.
-func TestAfterCommitNeverRunsInVain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		files := slowDisk{disk.NewMem(), new(atomic.Pointer[chan struct{}])}
-		s := load(t, openPartition(t, files, partition.FlushCommit))
-		gate := make(chan struct{})
-		files.gate.Store(&gate)
-		go func() {
-			_, _ = s.Do(t.Context(), func(n *notebook, _ uint64) any {
-				if err := n.world.Append(1, []record.Record{{Key: []byte("prepare")}}); err != nil {
-					t.Error(err)
-				}
-				n.world.AfterCommit(func() { t.Error("it ran") })
-				return true
-			})
-		}()
-		synctest.Wait()
-		s.Close()
-		files.gate.Store(nil)
-		close(gate)
-	})
 }

@@ -3,6 +3,7 @@ package group
 import (
 	"errors"
 	"log/slog"
+	"reflect"
 	"testing"
 
 	"github.com/millrace/millrace/log/record"
@@ -55,6 +56,44 @@ func FuzzReplay(f *testing.F) {
 			if err := s.Replay(r.Key, r.Value); err != nil {
 				t.Fatalf("own record: %v", err)
 			}
+		}
+	})
+}
+
+// FuzzReplayInTransaction gives a State one record that may be anything, in a transaction and outside of one: committed it
+// leaves what it would have left, and aborted nothing.
+func FuzzReplayInTransaction(f *testing.F) {
+	p := TopicPartition{"t", 1}
+	for _, r := range []record.Record{
+		offsetRecord("g", p, Offset{Offset: 7, LeaderEpoch: 2, Metadata: "text", CommittedMs: 1, ExpiresMs: -1}),
+		offsetRecord("g", p, Offset{Offset: 7, CommittedMs: 1, ExpiresMs: 9}),
+		{Key: []byte{0, 2, 0, 1, 'g'}, Value: []byte{0, 0}},
+	} {
+		f.Add(r.Key, r.Value)
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		if value == nil {
+			value = []byte{}
+		}
+		state := func(replay func(s *State) error) []Summary {
+			s := New(defaultConfig(), Environment{}, slog.New(slog.DiscardHandler))
+			if err := replay(s); err != nil && !errors.Is(err, ErrRecord) {
+				t.Fatal(err)
+			}
+			return s.Summaries()
+		}
+		in := func(end record.ControlType) []Summary {
+			return state(func(s *State) error {
+				err := s.ReplayTransactional(5, key, value)
+				return errors.Join(err, s.ReplayMarker(record.EndTxnMarker{Type: end, ProducerID: 5}))
+			})
+		}
+		plain := state(func(s *State) error { return s.Replay(key, value) })
+		if committed := in(record.ControlCommit); !reflect.DeepEqual(committed, plain) {
+			t.Fatalf("committed %+v, outside of a transaction %+v", committed, plain)
+		}
+		if aborted := in(record.ControlAbort); isOffsetKey(key) && len(aborted) > 0 {
+			t.Fatalf("aborted %+v", aborted)
 		}
 	})
 }

@@ -44,7 +44,8 @@ type group struct {
 	pending        map[string]*timer   // ids given out and not joined yet (KIP-394)
 	pendingSync    map[string]struct{} // joined this generation and not synced yet
 	subscribed     map[string]struct{} // topics; nil if the coordinator cannot tell
-	offsets        map[string]map[int32]Offset
+	offsets        offsets             // committed
+	unstable       map[int64]offsets   // of open transactions, by producer id; nil for none
 	joinTimer      *timer
 	syncTimer      *timer
 	rebalances     [Reasons]uint64 // since the broker started

@@ -34,7 +34,13 @@ func TestGroupsKeepTheirPromises(t *testing.T) {
 			"topic":     func(*rapid.T) { h.state.TopicDeleted(func(topic string) bool { return topic != "u" }) },
 			"refuse":    func(t *rapid.T) { h.refuse = rapid.Bool().Draw(t, "refuse") },
 			"restart":   func(*rapid.T) { h.restart() },
-			"":          h.check,
+			"crash":     h.crash,
+			"in txn":    h.commitInTransaction,
+			"end":       h.end,
+			"delete offset": func(t *rapid.T) {
+				h.state.DeleteOffsets(h.group(t), []TopicPartition{h.partition(t), h.partition(t)})
+			},
+			"": h.check,
 		})
 		h.refuse = false
 		h.tick(h.longestWaitMs())
@@ -50,7 +56,8 @@ type harness struct {
 	config      Config
 	state       *State
 	nowMs       int64
-	records     []record.Record
+	records     []logged
+	epochs      map[int64]int16 // newest of each producer that the log has seen
 	refuse      bool
 	last        Ticket
 	waiting     map[Ticket]string
@@ -68,14 +75,17 @@ type identity struct {
 func (h *harness) start() {
 	h.waiting = make(map[Ticket]string)
 	h.generations = make(map[string]int32)
+	h.epochs = make(map[int64]int16)
 	h.state = h.replayed()
 }
 
 // replayed is a new State out of the records so far.
 func (h *harness) replayed() *State {
-	s := New(h.config, Environment{Append: h.append, Reply: h.reply}, slog.New(slog.DiscardHandler))
+	s := New(h.config, Environment{
+		Append: h.append, AppendTransactional: h.appendTransactional, AppendMarker: h.appendMarker, Reply: h.reply,
+	}, slog.New(slog.DiscardHandler))
 	for _, r := range h.records {
-		if err := s.Replay(r.Key, r.Value); err != nil {
+		if err := r.replay(s); err != nil {
 			h.t.Fatal(err)
 		}
 	}
@@ -95,7 +105,9 @@ func (h *harness) append(_ int64, records []record.Record) error {
 	if h.refuse {
 		return errors.New("refused")
 	}
-	h.records = append(h.records, records...)
+	for _, r := range records {
+		h.records = append(h.records, logged{record: r, producerID: noTransaction})
+	}
 	return nil
 }
 
@@ -130,6 +142,10 @@ func (h *harness) joined(groupID string, a JoinAnswer) {
 
 func (h *harness) group(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"g", "h"}).Draw(t, "group")
+}
+
+func (h *harness) partition(t *rapid.T) TopicPartition {
+	return TopicPartition{rapid.SampledFrom([]string{"t", "u"}).Draw(t, "topic"), 0}
 }
 
 func (h *harness) ticket(groupID string) Ticket {
@@ -221,7 +237,7 @@ func (h *harness) commit(t *rapid.T) {
 		i = identity{group: i.group, generation: -1}
 	}
 	offset := rapid.Int64Range(0, 100).Draw(t, "offset")
-	partition := TopicPartition{rapid.SampledFrom([]string{"t", "u"}).Draw(t, "topic"), 0}
+	partition := h.partition(t)
 	code, codes := h.state.Commit(CommitRequest{
 		Group: i.group, MemberID: i.member, InstanceID: i.instance, Generation: i.generation, RetentionMs: -1,
 		Offsets: []CommitOffset{{TopicPartition: partition, Offset: offset}},
@@ -277,6 +293,7 @@ func (h *harness) check(t *rapid.T) {
 		}
 	}
 	h.checkReplay(t)
+	h.checkOffsets(t)
 }
 
 func (h *harness) checkMember(t *rapid.T, g *group, m *member) {

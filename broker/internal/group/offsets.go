@@ -1,8 +1,6 @@
 package group
 
 import (
-	"maps"
-	"slices"
 	"unicode/utf16"
 
 	"github.com/millrace/millrace/log/record"
@@ -57,6 +55,16 @@ func (s *State) Commit(r CommitRequest) (Code, []Code) {
 	if m != nil {
 		s.restartSession(m)
 	}
+	records, codes := s.offsetRecords(r)
+	if code := s.change("commit", g, records); code != None {
+		return code, nil
+	}
+	g.commits += uint64(len(records))
+	return None, codes
+}
+
+// offsetRecords are the records of the offsets that can be stored, with a code for each offset.
+func (s *State) offsetRecords(r CommitRequest) ([]record.Record, []Code) {
 	codes := make([]Code, len(r.Offsets))
 	records := make([]record.Record, 0, len(r.Offsets))
 	for i, o := range r.Offsets {
@@ -66,11 +74,7 @@ func (s *State) Commit(r CommitRequest) (Code, []Code) {
 		}
 		records = append(records, s.offsetRecord(r, o))
 	}
-	if code := s.change("commit", g, records); code != None {
-		return code, nil
-	}
-	g.commits += uint64(len(records))
-	return None, codes
+	return records, codes
 }
 
 // offsetRecord is the record of one committed offset.
@@ -125,8 +129,8 @@ func (s *State) Offset(groupID string, p TopicPartition) (Offset, bool) {
 	if g == nil {
 		return Offset{}, false
 	}
-	o, ok := g.offsets[p.Topic][p.Partition]
-	return o, ok
+	o, ok := g.offsets.get(p)
+	return o.Offset, ok
 }
 
 // Committed returns the partitions that a group has offsets for, sorted.
@@ -135,17 +139,7 @@ func (s *State) Committed(groupID string) []TopicPartition {
 	if g == nil {
 		return nil
 	}
-	return g.committed()
-}
-
-func (g *group) committed() []TopicPartition {
-	var partitions []TopicPartition
-	for _, topic := range slices.Sorted(maps.Keys(g.offsets)) {
-		for _, partition := range slices.Sorted(maps.Keys(g.offsets[topic])) {
-			partitions = append(partitions, TopicPartition{topic, partition})
-		}
-	}
-	return partitions
+	return g.offsets.partitions()
 }
 
 // DeleteOffsets forgets offsets that no member works on (KIP-496). It returns one code for the request and, if that is
@@ -167,7 +161,7 @@ func (s *State) DeleteOffsets(groupID string, partitions []TopicPartition) (Code
 	for i, p := range partitions {
 		if g.subscribes(p.Topic) {
 			codes[i] = GroupSubscribedToTopic
-		} else if _, ok := g.offsets[p.Topic][p.Partition]; ok {
+		} else if g.has(p) {
 			gone = append(gone, offsetTombstone(groupID, p))
 		}
 	}

@@ -87,7 +87,7 @@ func groupKey(groupID string) []byte {
 // tombstones are all that is needed to forget the group.
 func (g *group) tombstones() []record.Record {
 	var gone []record.Record
-	for _, p := range g.committed() {
+	for _, p := range g.all() {
 		gone = append(gone, offsetTombstone(g.id, p))
 	}
 	if g.stored {
@@ -104,13 +104,18 @@ func (s *State) Replay(key, value []byte) error {
 	}
 	switch kind := binary.BigEndian.Uint16(key); kind {
 	case 0, offsetKeyVersion:
-		return s.replayOffset(key, value)
+		return s.replayOffset(noTransaction, key, value)
 	case groupKeyVersion:
 		return s.replayGroup(key, value)
 	default:
 		s.logger.Debug("record of an unknown kind passed over", "kind", kind)
 		return nil
 	}
+}
+
+// isOffsetKey says whether key is that of a committed offset.
+func isOffsetKey(key []byte) bool {
+	return len(key) >= 2 && binary.BigEndian.Uint16(key) <= offsetKeyVersion
 }
 
 // replayOwn applies a record that this State has just made.
@@ -120,14 +125,18 @@ func (s *State) replayOwn(r record.Record) {
 	}
 }
 
-func (s *State) replayOffset(key, value []byte) error {
+// replayOffset applies an offset: a committed one, or one of a producer's open transaction. A tombstone takes both away,
+// whoever wrote it.
+func (s *State) replayOffset(producerID int64, key, value []byte) error {
 	var k kmsg.OffsetCommitKey
 	if err := k.ReadFrom(key); err != nil {
 		return fmt.Errorf("%w: offset key: %w", ErrRecord, err)
 	}
+	p := TopicPartition{k.Topic, k.Partition}
 	if value == nil {
 		if g := s.groups[k.Group]; g != nil {
-			g.dropOffset(TopicPartition{k.Topic, k.Partition})
+			g.offsets.drop(p)
+			s.dropUnstable(g, p)
 			s.dropVacant(g)
 		}
 		return nil
@@ -145,25 +154,14 @@ func (s *State) replayOffset(key, value []byte) error {
 	if v.Version == offsetExpiryValueVersion {
 		o.ExpiresMs = v.ExpireTimestamp
 	}
-	s.groupOrNew(k.Group).setOffset(TopicPartition{k.Topic, k.Partition}, o)
+	s.placed++
+	g := s.groupOrNew(k.Group)
+	if producerID == noTransaction {
+		g.offsets.set(p, placedOffset{o, s.placed})
+	} else {
+		s.setUnstable(g, producerID, p, placedOffset{o, s.placed})
+	}
 	return nil
-}
-
-func (g *group) setOffset(p TopicPartition, o Offset) {
-	if g.offsets == nil {
-		g.offsets = make(map[string]map[int32]Offset)
-	}
-	if g.offsets[p.Topic] == nil {
-		g.offsets[p.Topic] = make(map[int32]Offset)
-	}
-	g.offsets[p.Topic][p.Partition] = o
-}
-
-func (g *group) dropOffset(p TopicPartition) {
-	delete(g.offsets[p.Topic], p.Partition)
-	if len(g.offsets[p.Topic]) == 0 {
-		delete(g.offsets, p.Topic)
-	}
 }
 
 func (s *State) replayGroup(key, value []byte) error {
@@ -179,9 +177,8 @@ func (s *State) replayGroup(key, value []byte) error {
 	if err := readVersioned(value, 4, v.ReadFrom); err != nil {
 		return fmt.Errorf("%w: group %q: %w", ErrRecord, k.Group, err)
 	}
-	offsets := s.replayForgotten(k.Group)
+	s.replayForgotten(k.Group)
 	g := s.groupOrNew(k.Group)
-	g.offsets = offsets
 	g.stored = true
 	g.generation = v.Generation
 	g.protocolType = v.ProtocolType
@@ -194,16 +191,16 @@ func (s *State) replayGroup(key, value []byte) error {
 }
 
 // replayForgotten takes a group's membership away and leaves its offsets, which have records of their own.
-func (s *State) replayForgotten(groupID string) map[string]map[int32]Offset {
+func (s *State) replayForgotten(groupID string) {
 	g := s.groups[groupID]
 	if g == nil {
-		return nil
+		return
 	}
 	s.forget(g)
-	if len(g.offsets) > 0 {
-		s.groupOrNew(groupID).offsets = g.offsets
+	if g.hasOffsets() {
+		again := s.groupOrNew(groupID)
+		again.offsets, again.unstable = g.offsets, g.unstable
 	}
-	return g.offsets
 }
 
 // replayMembers brings back the members of a generation that had its assignment.

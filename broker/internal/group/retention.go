@@ -6,7 +6,7 @@ import "github.com/millrace/millrace/log/record"
 const tombstonesPerBatch = 1000
 
 // expireOffsets forgets offsets that nobody can want any more and then groups of which nothing is left (KIP-211).
-// What cannot be written is tried again at the next check.
+// What cannot be written is tried again at the next check, and what an open transaction changes is left to one after it.
 func (s *State) expireOffsets() {
 	for _, id := range s.groupIDs() {
 		s.expireGroup(s.groups[id])
@@ -16,15 +16,15 @@ func (s *State) expireOffsets() {
 
 func (s *State) expireGroup(g *group) {
 	var gone []record.Record
-	for _, p := range g.committed() {
-		if s.expired(g, p.Topic, g.offsets[p.Topic][p.Partition]) {
+	for _, p := range g.offsets.partitions() {
+		if o, _ := g.offsets.get(p); s.expired(g, p.Topic, o.Offset) && !g.isUnstable(p) {
 			gone = append(gone, offsetTombstone(g.id, p))
 		}
 	}
 	if len(gone) > 0 {
 		s.logger.Info("offsets expired", "group", g.id, "offsets", len(gone))
 	}
-	if !s.tombstone("offset expiry", g, gone) || g.phase != Empty || len(g.pending) > 0 || len(g.offsets) > 0 {
+	if !s.tombstone("offset expiry", g, gone) || g.phase != Empty || len(g.pending) > 0 || g.hasOffsets() {
 		return
 	}
 	if g.stored && s.append("group expiry", g.id, groupTombstone(g.id)) != nil {
@@ -73,7 +73,7 @@ func (s *State) TopicDeleted(keep func(topic string) bool) {
 	for _, id := range s.groupIDs() {
 		g := s.groups[id]
 		var gone []record.Record
-		for _, p := range g.committed() {
+		for _, p := range g.all() {
 			if !keep(p.Topic) {
 				gone = append(gone, offsetTombstone(id, p))
 			}

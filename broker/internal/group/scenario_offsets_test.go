@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/millrace/millrace/log/record"
 )
 
 // runOffsets runs the commands about offsets and those of administrators.
@@ -12,7 +14,21 @@ func (w *world) runOffsets(t *testing.T, c command) {
 	t.Helper()
 	switch c.verb {
 	case "commit":
-		w.commit(t, c)
+		code, codes := w.state.Commit(commitRequest(t, c))
+		w.printf("%s %v", code, codes)
+	case "txn-commit":
+		code, codes, err := w.state.CommitInTransaction(commitRequest(t, c), Producer{ID: c.number(t, "producer", 1)})
+		if err != nil {
+			w.printf("%v", err)
+			return
+		}
+		w.printf("%s %v", code, codes)
+	case "end":
+		w.end(t, c)
+	case "crash":
+		// The last records of the log had not been committed.
+		w.records = w.records[:len(w.records)-int(c.number(t, "loses", 0))]
+		w.start()
 	case "fetch":
 		w.fetch(c)
 	case "delete-offsets":
@@ -47,8 +63,8 @@ func partitionOf(text string) TopicPartition {
 	return TopicPartition{topic, int32(index)}
 }
 
-// commit takes words such as t/0=12:text@3: offset, metadata, leader epoch.
-func (w *world) commit(t *testing.T, c command) {
+// commitRequest takes words such as t/0=12:text@3: offset, metadata, leader epoch.
+func commitRequest(t *testing.T, c command) CommitRequest {
 	r := CommitRequest{
 		Group:       c.group,
 		MemberID:    c.options["member"],
@@ -74,8 +90,18 @@ func (w *world) commit(t *testing.T, c command) {
 		}
 		r.Offsets = append(r.Offsets, o)
 	}
-	code, codes := w.state.Commit(r)
-	w.printf("%s %v", code, codes)
+	return r
+}
+
+// end ends a producer's transaction: end commit producer=1.
+func (w *world) end(t *testing.T, c command) {
+	marker := record.EndTxnMarker{Type: record.ControlAbort, ProducerID: c.number(t, "producer", 1)}
+	if c.group == "commit" {
+		marker.Type = record.ControlCommit
+	}
+	if err := w.state.EndTransaction(TransactionEnd{Marker: marker}); err != nil {
+		w.printf("%v", err)
+	}
 }
 
 // fetch prints the offsets of the partitions that are named, or all.
@@ -89,11 +115,15 @@ func (w *world) fetch(c command) {
 	}
 	for _, p := range partitions {
 		o, ok := w.state.Offset(c.group, p)
+		unstable := ""
+		if w.state.Unstable(c.group, p) {
+			unstable = " unstable"
+		}
 		if !ok {
-			w.printf("%s/%d none", p.Topic, p.Partition)
+			w.printf("%s/%d none%s", p.Topic, p.Partition, unstable)
 			continue
 		}
-		w.printf("%s/%d offset=%d metadata=%q epoch=%d", p.Topic, p.Partition, o.Offset, o.Metadata, o.LeaderEpoch)
+		w.printf("%s/%d offset=%d metadata=%q epoch=%d%s", p.Topic, p.Partition, o.Offset, o.Metadata, o.LeaderEpoch, unstable)
 	}
 }
 

@@ -68,7 +68,7 @@ type world struct {
 	state   *State
 	nowMs   int64
 	wallMs  int64 // beside nowMs
-	records []record.Record
+	records []logged
 	refuse  bool // appends fail
 	tickets map[Ticket]string
 	output  bytes.Buffer
@@ -84,9 +84,11 @@ func newWorld(config Config) *world {
 
 // start makes a State out of the records, as a broker does when it starts.
 func (w *world) start() {
-	w.state = New(w.config, Environment{Append: w.append, Reply: w.reply}, slog.New(slog.DiscardHandler))
+	w.state = New(w.config, Environment{
+		Append: w.append, AppendTransactional: w.appendTransactional, AppendMarker: w.appendMarker, Reply: w.reply,
+	}, slog.New(slog.DiscardHandler))
 	for _, r := range w.records {
-		if err := w.state.Replay(r.Key, r.Value); err != nil {
+		if err := r.replay(w.state); err != nil {
 			panic(err)
 		}
 	}
@@ -101,9 +103,29 @@ func (w *world) append(_ int64, records []record.Record) error {
 		return errors.New("no space left on device")
 	}
 	for _, r := range records {
-		w.records = append(w.records, r)
+		w.records = append(w.records, logged{record: r, producerID: noTransaction})
 		w.printf("log: %s", describeRecord(r))
 	}
+	return nil
+}
+
+func (w *world) appendTransactional(by Producer, _ int64, records []record.Record) error {
+	if w.refuse {
+		return errors.New("no space left on device")
+	}
+	for _, r := range records {
+		w.records = append(w.records, logged{record: r, producerID: by.ID})
+		w.printf("log: %s by %d", describeRecord(r), by.ID)
+	}
+	return nil
+}
+
+func (w *world) appendMarker(end TransactionEnd) error {
+	if w.refuse {
+		return errors.New("no space left on device")
+	}
+	w.records = append(w.records, logged{marker: &end.Marker})
+	w.printf("log: %v of %d", end.Marker.Type, end.Marker.ProducerID)
 	return nil
 }
 

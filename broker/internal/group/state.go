@@ -26,11 +26,16 @@ const newMemberJoinTimeoutMs = 5 * 60 * 1000
 // Ticket names one waiting request. 0 is none.
 type Ticket uint64
 
-// Environment is what a State does to the world. Both functions are called from inside the State's methods.
+// Environment is what a State does to the world. Its functions are called from inside the State's methods.
 type Environment struct {
 	// Append writes records as one batch; a nil Value is a tombstone. An error means that nothing was written. The
 	// records need not be durable on return: whoever lets answers out waits for that.
 	Append func(wallMs int64, records []record.Record) error
+	// AppendTransactional is Append for records of a producer's transaction. It refuses a producer whose transaction
+	// may not go on, and its error is for whoever asked.
+	AppendTransactional func(by Producer, wallMs int64, records []record.Record) error
+	// AppendMarker writes the end of a producer's transaction.
+	AppendMarker func(end TransactionEnd) error
 	// Reply hands the answer of a waiting request on: a JoinAnswer or a SyncAnswer.
 	Reply func(to Ticket, answer any)
 }
@@ -44,6 +49,8 @@ type State struct {
 	nowMs         int64 // on the clock of the deadlines
 	wallMs        int64
 	groups        map[string]*group
+	transactions  transactions
+	placed        int64 // how many offsets have been placed in the log's order
 	timers        timerQueue
 	timerSequence uint64
 	retention     *timer
@@ -51,7 +58,7 @@ type State struct {
 
 // New returns a State without groups. Records go in by Replay, then Loaded starts the timers.
 func New(config Config, environment Environment, logger *slog.Logger) *State {
-	s := &State{config: config, environment: environment, logger: logger, groups: make(map[string]*group)}
+	s := &State{config: config, environment: environment, logger: logger, groups: make(map[string]*group), transactions: make(transactions)}
 	s.retention = newTimer(s.expireOffsets)
 	return s
 }
@@ -88,7 +95,7 @@ func (s *State) groupOrNew(id string) *group {
 
 // dropVacant forgets a group of which nothing is left and nothing was ever written.
 func (s *State) dropVacant(g *group) {
-	if g.phase == Empty && !g.stored && len(g.members) == 0 && len(g.pending) == 0 && len(g.offsets) == 0 {
+	if g.phase == Empty && !g.stored && len(g.members) == 0 && len(g.pending) == 0 && !g.hasOffsets() {
 		s.forget(g)
 	}
 }

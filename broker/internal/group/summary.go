@@ -24,7 +24,7 @@ func (s *State) Summaries() []Summary {
 		summary := Summary{Group: g.id, Phase: g.phase, Members: len(g.members), Rebalances: g.rebalances, Commits: g.commits}
 		for topic, partitions := range g.offsets {
 			for partition, o := range partitions {
-				summary.Offsets = append(summary.Offsets, CommittedOffset{TopicPartition{topic, partition}, o.Offset})
+				summary.Offsets = append(summary.Offsets, CommittedOffset{TopicPartition{topic, partition}, o.Offset.Offset})
 			}
 		}
 		summaries = append(summaries, summary)
