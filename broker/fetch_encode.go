@@ -14,7 +14,8 @@ import (
 //	throttle_time_ms int32, [7+] error_code int16, session_id int32
 //	topics: [-12] name | [13+] topic_id uuid
 //	  partitions: index int32, error_code int16, high_watermark int64, last_stable_offset int64,
-//	    [5+] log_start_offset int64, aborted_transactions nullable, [11+] preferred_read_replica int32, records
+//	    [5+] log_start_offset int64, aborted_transactions nullable (producer_id int64, first_offset int64),
+//	    [11+] preferred_read_replica int32, records
 //	    [12+] tag 0 diverging_epoch (epoch int32, end_offset int64)
 //
 // From version 12 on lengths are unsigned varints plus one, and every structure ends in tagged fields.
@@ -59,6 +60,8 @@ const (
 	fetchHeadSize      = 32 // more than the bytes around the partitions
 	fetchPartitionSize = 80 // more than the bytes of a partition without its records
 	fetchTopicSize     = 32 // more than the bytes of a topic without its name
+
+	abortedSize = 8 + 8 + 1
 )
 
 // encodeFetch encodes a. The pieces own the ranges of a's results.
@@ -67,7 +70,7 @@ func encodeFetch(a *fetchAnswer) []piece {
 	for i := range a.results {
 		if a.tell[i] {
 			told++
-			size += fetchPartitionSize + fetchTopicSize + len(a.partitions[i].Topic)
+			size += fetchPartitionSize + fetchTopicSize + len(a.partitions[i].Topic) + abortedSize*len(a.results[i].aborted)
 		} else if a.results[i].records != nil {
 			a.results[i].records.Release()
 		}
@@ -148,7 +151,7 @@ func (e *fetchEncoder) partition(index int32, result *fetchResult, isolation par
 	if e.version >= firstFetchVersionLogStart {
 		e.int64(offsets.LogStart)
 	}
-	e.abortedTransactions(isolation)
+	e.abortedTransactions(result, isolation)
 	if e.version >= firstFetchVersionReplica {
 		e.int32(noPreferredReplica)
 	}
@@ -161,12 +164,18 @@ func (e *fetchEncoder) partition(index int32, result *fetchResult, isolation par
 	e.partitionTags(result.diverging)
 }
 
-// abortedTransactions appends none: null to those who do not ask, an empty list to those who read committed records.
-func (e *fetchEncoder) abortedTransactions(isolation partition.Isolation) {
-	if isolation == partition.ReadCommitted {
-		e.length(0)
-	} else {
+// abortedTransactions appends those among the records, in the order of their first offsets, for those who read committed
+// records, and null for all others.
+func (e *fetchEncoder) abortedTransactions(result *fetchResult, isolation partition.Isolation) {
+	if isolation != partition.ReadCommitted {
 		e.length(-1)
+		return
+	}
+	e.length(len(result.aborted))
+	for _, aborted := range result.aborted {
+		e.int64(aborted.ProducerID)
+		e.int64(aborted.FirstOffset)
+		e.noTags()
 	}
 }
 

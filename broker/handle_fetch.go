@@ -81,7 +81,8 @@ type fetchResult struct {
 	partition *partition.Partition // nil: unknown says why
 	unknown   error
 
-	records   *log.Range // nil: none
+	records   *log.Range               // nil: none
+	aborted   []log.AbortedTransaction // among the records, for a read_committed consumer
 	offsets   partition.Offsets
 	err       error
 	diverging *epochEnd
@@ -287,6 +288,9 @@ func (r *fetchRun) answer(nowMs int64) []piece {
 	told := make([]fetchsession.Result, len(r.results))
 	for i := range r.results {
 		result := &r.results[i]
+		if r.isolation == partition.ReadCommitted {
+			result.findAborted(r.fetch.Partitions[i].FetchOffset)
+		}
 		told[i] = fetchsession.Result{
 			HighWatermark: result.offsets.HighWatermark,
 			LogStart:      result.offsets.LogStart,
@@ -299,6 +303,18 @@ func (r *fetchRun) answer(nowMs int64) []piece {
 	}
 	a.sessionID = r.broker.fetchSessions.End(r.fetch, told, a.tell, nowMs, rand.Int32)
 	return encodeFetch(&a)
+}
+
+// findAborted looks up which of the records are of aborted transactions: the client leaves those out. If that cannot be known,
+// it gets no records.
+func (r *fetchResult) findAborted(fetchOffset int64) {
+	if r.records == nil {
+		return
+	}
+	if r.aborted, r.err = r.partition.Aborted(fetchOffset, r.records.NextOffset()); r.err != nil {
+		r.records.Release()
+		r.records = nil
+	}
 }
 
 // nothing is the answer to a client that is over its quota: no partition at all. The session goes on as it was.

@@ -16,6 +16,7 @@ import (
 	"github.com/millrace/millrace/broker/internal/metadata"
 	"github.com/millrace/millrace/broker/internal/partition"
 	"github.com/millrace/millrace/internal/disk"
+	"github.com/millrace/millrace/log"
 	"github.com/millrace/millrace/log/record"
 )
 
@@ -112,7 +113,8 @@ func TestFetchEncodingIsKafkas(t *testing.T) {
 			{Key: fetchsession.Key{Topic: "b", ID: [16]byte{3}, Index: 5}},
 		},
 		results: []fetchResult{
-			{offsets: partition.Offsets{LogStart: 1, LastStable: 2, HighWatermark: 3}},
+			{offsets: partition.Offsets{LogStart: 1, LastStable: 2, HighWatermark: 3},
+				aborted: []log.AbortedTransaction{{ProducerID: 8, FirstOffset: 1, LastOffset: 2}, {ProducerID: 9, FirstOffset: 2, LastOffset: 3}}},
 			{err: kerr.UnknownTopicOrPartition},
 			{},
 			{offsets: partition.Offsets{HighWatermark: 9}, diverging: &epochEnd{epoch: 6, endOffset: 7}},
@@ -136,6 +138,9 @@ func TestFetchEncodingIsKafkas(t *testing.T) {
 		wantTold(t, response, "3:0 4!3 5:0")
 		if last := response.Topics[1].Partitions[0]; version >= 12 && (last.DivergingEpoch.Epoch != 6 || last.DivergingEpoch.EndOffset != 7) {
 			t.Errorf("version %d: %+v", version, last)
+		}
+		if aborted := response.Topics[0].Partitions[0].AbortedTransactions; len(aborted) != 2 || aborted[1].ProducerID != 9 || aborted[1].FirstOffset != 2 {
+			t.Errorf("version %d: %+v", version, aborted)
 		}
 		if failed := response.Topics[0].Partitions[1]; failed.HighWatermark != -1 || failed.LastStableOffset != -1 {
 			t.Errorf("version %d: %+v", version, failed)

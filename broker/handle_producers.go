@@ -48,11 +48,11 @@ func (b *Broker) producersOf(topic string, index int32) ([]log.Producer, error) 
 	return producers, err
 }
 
-// activeProducer says of a producer what is known without transactions: no coordinator, and nothing open.
+// activeProducer is a producer as tools see it: -1 is no sequence, no coordinator so far, no open transaction.
 func activeProducer(producer log.Producer) kmsg.DescribeProducersResponseTopicPartitionActiveProducer {
 	active := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 	active.ProducerID, active.ProducerEpoch = producer.ID, int32(producer.Epoch)
 	active.LastSequence, active.LastTimestamp = producer.LastSequence, producer.LastTimestampMs
-	active.CoordinatorEpoch = -1
+	active.CoordinatorEpoch, active.CurrentTxnStartOffset = producer.CoordinatorEpoch, producer.TxnStartOffset
 	return active
 }
