@@ -128,7 +128,7 @@ func (l *Log) noteLocked(b record.Batch, options AppendOptions, config *Config) 
 		active.firstTimestampMs = b.MaxTimestampMs()
 	}
 	if aborted, ok := l.mu.producers.apply(b, options.NowMs); ok {
-		s.aborted.add(aborted)
+		l.noteAbortedLocked(aborted)
 	}
 	if epochs := l.epochs.Load(); options.LeaderEpoch > epochs.latest() {
 		assigned := epochs.assign(options.LeaderEpoch, b.BaseOffset())

@@ -178,7 +178,10 @@ func (l *Log) sealIndexesLocked() error {
 	if err := sealFile(active.offsetsFile, int64(active.savedOffsets)*offsetEntrySize); err != nil {
 		return err
 	}
-	return sealFile(active.timesFile, int64(active.savedTimes)*timeEntrySize)
+	if err := sealFile(active.timesFile, int64(active.savedTimes)*timeEntrySize); err != nil {
+		return err
+	}
+	return l.sealAbortedLocked()
 }
 
 // sealFile gives a file its exact size and makes it durable.
@@ -208,7 +211,7 @@ func (l *Log) openIndexFilesLocked() (err error) {
 func (l *Log) closeIndexFilesLocked() error {
 	active := &l.mu.active
 	var errs []error
-	for _, file := range []*disk.File{&active.offsetsFile, &active.timesFile} {
+	for _, file := range []*disk.File{&active.offsetsFile, &active.timesFile, &active.abortedFile} {
 		if *file != nil {
 			errs = append(errs, (*file).Close())
 			*file = nil

@@ -31,6 +31,8 @@ type Log struct {
 	cleaner  atomic.Pointer[cleanerState] // changed with upkeep held
 	unstable atomic.Pointer[unstable]     // of the producers
 
+	transacted atomic.Bool // a segment may have aborted transactions
+
 	logStart atomic.Int64
 	durable  atomic.Int64
 	logEnd   atomic.Int64
@@ -70,8 +72,10 @@ type activeState struct {
 	createdMs        int64
 	savedOffsets     int // index entries that are in the file
 	savedTimes       int
+	savedAborted     int
 	offsetsFile      disk.File
 	timesFile        disk.File
+	abortedFile      disk.File
 }
 
 // LogStartOffset is the offset of the first record that may be read.

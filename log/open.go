@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/millrace/millrace/internal/disk"
-	"github.com/millrace/millrace/log/record"
 )
 
 // Open opens the log in a directory, or makes an empty one. After a crash it first finds out how much of the log is
@@ -59,8 +58,9 @@ func (r *recovery) log() *Log {
 	l.logEnd.Store(r.end.offset)
 	list.active().boundaries.setEnd(r.end.offset, r.end.position)
 	l.mu.active = activeState{segment: list.active(), firstTimestampMs: -1, createdMs: -1}
-	l.mu.producers = r.producers
-	l.unstable.Store(r.producers.unstable)
+	l.mu.producers = r.replay.producers
+	l.unstable.Store(l.mu.producers.unstable)
+	l.transacted.Store(slices.ContainsFunc(list, (*segment).mayHaveAborted))
 	l.mu.snapshots = r.directory.snapshots
 	l.mu.kafkaSnapshots = r.directory.kafkaSnapshots
 	l.mu.clean = r.told.Clean
@@ -126,7 +126,7 @@ func (l *Log) openForAppendLocked() error {
 			active.bytesSinceIndex = size - int64(e.position)
 		}
 	}
-	if _, err := s.aborted.load(l.foldAborted(s, l.directoryLocked())); err != nil {
+	if _, err := s.aborted.load(func() ([]abortedEntry, error) { return l.finderLocked().find(s) }); err != nil {
 		return err
 	}
 	active.durability, err = l.openDurability(s)
@@ -201,67 +201,4 @@ func epochsOfBatches(known epochs, segments []*segment) (epochs, error) {
 		}
 	}
 	return known, nil
-}
-
-// loadProducers returns the producer state at the end of the segments: the newest snapshot at or before it that can be
-// read, and the batches since.
-func loadProducers(fsys disk.FS, dir string, d *directory, end, nowMs int64, logger *slog.Logger) (*producers, error) {
-	p, from, err := newestSnapshot(fsys, dir, d, end, nowMs, logger)
-	if err != nil {
-		return nil, err
-	}
-	list := segmentList(d.segments)
-	// A segment that begins at the end has nothing but a torn tail.
-	for i := max(list.find(from), 0); i < len(list) && from < end && list[i].base < end; i++ {
-		s := list[i]
-		file, err := s.open()
-		if err != nil {
-			return nil, err
-		}
-		err = walkNoted(file, s.size.Load(), func(b record.Batch) bool {
-			if b.BaseOffset() >= from {
-				p.apply(b, nowMs)
-			}
-			return b.NextOffset() < end
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return p, nil
-}
-
-// newestSnapshot returns the producers of the newest intact snapshot at or before end and its offset, or none and 0.
-func newestSnapshot(fsys disk.FS, dir string, d *directory, end, nowMs int64, logger *slog.Logger) (*producers, int64, error) {
-	offsets := slices.Concat(d.snapshots, d.kafkaSnapshots)
-	slices.Sort(offsets)
-	for _, offset := range slices.Backward(slices.Compact(offsets)) {
-		if offset > end {
-			continue
-		}
-		for _, suffix := range []string{producersSuffix, kafkaSnapshotSuffix} {
-			name := path(dir, offset, suffix)
-			data, err := disk.ReadFile(fsys, name)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return nil, 0, err
-			}
-			var p *producers
-			if suffix == producersSuffix {
-				p, err = decodeProducers(data)
-			} else {
-				p, err = decodeKafkaProducers(data, nowMs)
-			}
-			if errors.Is(err, ErrNewerFormat) {
-				return nil, 0, fmt.Errorf("%s: %w", name, err)
-			}
-			if err == nil {
-				return p, offset, nil
-			}
-			logger.Warn("producer snapshot passed over", "path", name, "error", err)
-		}
-	}
-	return newProducers(), 0, nil
 }

@@ -32,7 +32,7 @@ type recovery struct {
 	torn        int64 // bytes after end in the last segment
 	epochs      epochs
 	epochsSaved bool // the file says the same
-	producers   *producers
+	replay      replay
 	rebuilt     []*segment // with index files that were missing or wrong
 }
 
@@ -65,7 +65,7 @@ func (r *recovery) examine() (err error) {
 	if err := r.readEpochs(); err != nil {
 		return err
 	}
-	r.producers, err = loadProducers(r.options.FS, r.options.Dir, r.directory, r.end.offset, r.options.NowMs, r.options.Logger)
+	r.replay, err = loadProducers(r.options.FS, r.options.Dir, r.directory, r.end.offset, r.options.NowMs, r.options.Logger)
 	return err
 }
 

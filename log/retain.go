@@ -7,7 +7,7 @@ import (
 )
 
 // Retain deletes the oldest segments that retention.ms, retention.bytes or the log start no longer keep, as far as all
-// their records lie below committed. A segment's age is that of its newest record, so one record from the future keeps
+// their records lie below committed and before the first transaction that is not decided there. A segment's age is that of its newest record, so one record from the future keeps
 // its segment, as in Kafka. The active segment is deleted only when all of it has expired: then a new one is begun first.
 //
 // The new log start is durable before the first file goes, so that a crash in the middle leaves no hole.
@@ -83,6 +83,7 @@ func (l *Log) moveStartWithoutRoomLocked(gone []*segment, start int64) error {
 // expiredLocked is how many of the oldest segments may go; all of them only if the last one has records.
 func (l *Log) expiredLocked(nowMs, committed int64) (count int, err error) {
 	config, list, start := l.config.Load(), *l.segments.Load(), l.logStart.Load()
+	stable := min(committed, l.FirstUnstable(committed))
 	surplus := int64(-1)
 	if config.DeleteOldSegments && config.RetentionBytes >= 0 {
 		surplus = list.bytes() - config.RetentionBytes
@@ -92,7 +93,7 @@ func (l *Log) expiredLocked(nowMs, committed int64) (count int, err error) {
 		if i+1 < len(list) {
 			end = list[i+1].base
 		}
-		if end > committed || i+1 == len(list) && size == 0 {
+		if end > stable || i+1 == len(list) && size == 0 {
 			return i, nil
 		}
 		expired := end <= start

@@ -106,7 +106,7 @@ func (l *Log) createSegmentLocked(base int64) (*segment, durability, error) {
 	s := newSegment(l.fsys, l.dir, base, 0)
 	s.setWritable(true)
 	s.indexes.Store(newIndexes(nil, nil))
-	s.aborted.known = true
+	s.aborted.set(nil)
 	file, err := createEmpty(l.fsys, s.path(logSuffix))
 	if err == nil && l.config.Load().Preallocate {
 		if err = file.Allocate(l.config.Load().SegmentBytes); err != nil {

@@ -19,10 +19,10 @@ func (r *recovery) settle() error {
 	if err := r.settleCompaction(); err != nil {
 		return err
 	}
-	if r.told.Clean {
-		return r.removeLeftovers()
-	}
 	if err := r.removeLeftovers(); err != nil {
+		return err
+	}
+	if err := r.settleAborted(); err != nil || r.told.Clean {
 		return err
 	}
 	if err := r.cutTorn(); err != nil {
@@ -106,7 +106,7 @@ func (r *recovery) create() error {
 	}
 	s := newSegment(o.FS, o.Dir, 0, 0)
 	s.indexes.Store(newIndexes(nil, nil))
-	s.aborted.known = true
+	s.aborted.set(nil)
 	file, err := o.FS.Create(s.path(logSuffix))
 	if err != nil {
 		return err

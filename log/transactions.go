@@ -45,6 +45,9 @@ func (l *Log) FirstUnstable(committed int64) int64 {
 // AbortedTransactions returns the aborted transactions that have a record, or their marker, in [from, to), by FirstOffset.
 // Only those that were decided are known: ask for what is stable. A *CorruptError says where a segment cannot be read.
 func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTransaction, error) {
+	if !l.transacted.Load() {
+		return nil, nil
+	}
 	var found []AbortedTransaction
 	for next := from; ; {
 		list := *l.segments.Load()

@@ -148,7 +148,12 @@ func (l *Log) dropSnapshotsLocked(end int64) error {
 // cutSegmentLocked cuts the last segment of the list and makes it the active one.
 func (l *Log) cutSegmentLocked(list segmentList, end place) error {
 	old := list.active()
+	aborted, err := l.abortedBeforeLocked(old, end.offset)
+	if err != nil {
+		return err
+	}
 	s := newSegment(l.fsys, l.dir, old.base, end.position)
+	s.aborted.set(aborted)
 	s.setWritable(true)
 	file, err := s.open()
 	if err != nil {
@@ -175,11 +180,27 @@ func (l *Log) cutSegmentLocked(list segmentList, end place) error {
 	if err := old.retire(); err != nil {
 		return err
 	}
+	if len(aborted) == 0 {
+		if err := replaceTxnIndex(l.fsys, s, nil); err != nil {
+			return err
+		}
+	}
 	if err := l.rollBackDerivedLocked(end.offset); err != nil {
 		return err
 	}
 	l.logger.Info("log truncated", "dir", l.dir, "log_end", end.offset)
 	return l.marks.reset(end, l.logStart.Load())
+}
+
+// abortedBeforeLocked returns the aborted transactions of the segment whose markers lie before the offset.
+func (l *Log) abortedBeforeLocked(s *segment, offset int64) ([]abortedEntry, error) {
+	s.acquire() // it is in the list, and mu is held
+	defer s.release()
+	entries, err := s.aborted.load(func() ([]abortedEntry, error) { return l.finderLocked().find(s) })
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(entries), func(e abortedEntry) bool { return e.LastOffset >= offset }), nil
 }
 
 // rollBackDerivedLocked makes epochs and producers those of the log up to end.
@@ -190,12 +211,12 @@ func (l *Log) rollBackDerivedLocked(end int64) error {
 	if err := l.saveEpochsLocked(); err != nil {
 		return err
 	}
-	producers, err := loadProducers(l.fsys, l.dir, l.directoryLocked(), end, l.newestActivityLocked(), l.logger)
+	found, err := loadProducers(l.fsys, l.dir, l.directoryLocked(), end, l.newestActivityLocked(), l.logger)
 	if err != nil {
 		return err
 	}
-	l.mu.producers = producers
-	l.unstable.Store(producers.unstable)
+	l.mu.producers = found.producers
+	l.unstable.Store(found.producers.unstable)
 	return l.openForAppendLocked()
 }
 
