@@ -45,7 +45,7 @@ func apiTable() apis {
 		{key: 19, name: "CreateTopics", min: 2, max: 7, handler: plain((*Broker).createTopics)},
 		{key: 20, name: "DeleteTopics", min: 1, max: 6, handler: plain((*Broker).deleteTopics)},
 		{key: 21, name: "DeleteRecords", min: 0, max: 2, handler: plain((*Broker).deleteRecords)},
-		{key: 22, name: "InitProducerId", min: 0, max: 4, handler: plain((*Broker).initProducerID)},
+		{key: 22, name: "InitProducerId", min: 0, max: 5, handler: plain((*Broker).initProducerID)},
 		{key: 23, name: "OffsetForLeaderEpoch", min: 2, max: 4, handler: plain((*Broker).offsetForLeaderEpoch)},
 		{key: 29, name: "DescribeAcls", min: 1, max: 3, handler: plain((*Broker).describeACLs)},
 		{key: 30, name: "CreateAcls", min: 1, max: 3, handler: plain((*Broker).createACLs)},

@@ -25,12 +25,13 @@ type Broker struct {
 	throttles *throttles
 
 	// Set by start, in this order.
-	server     *server
-	http       *httpServer // nil: none was asked for
-	directory  *dataDirectory
-	partitions *registry
-	controller *controller
-	groups     *groupCoordinator
+	server       *server
+	http         *httpServer // nil: none was asked for
+	directory    *dataDirectory
+	partitions   *registry
+	controller   *controller
+	groups       *groupCoordinator
+	transactions *transactionCoordinator
 
 	maintainer *maintainer
 	cleaner    *cleaner
@@ -148,7 +149,9 @@ func (b *Broker) start(ctx context.Context) error {
 	b.partitions = newRegistry(b)
 	b.controller = newController(b)
 	b.controller.reconfigured = b.server.reconfigure
+	b.producerIDs.reserve = b.controller.nextProducerIDs
 	b.groups = newGroupCoordinator(b)
+	b.transactions = newTransactionCoordinator(b)
 	b.maintainer = newMaintainer(b)
 	b.disk = newDiskWatch(b)
 	b.cleaner = newCleaner(b)
@@ -160,6 +163,9 @@ func (b *Broker) start(ctx context.Context) error {
 	}
 	b.metrics.recovery.Store(int64(time.Since(begin)))
 	if err := b.groups.open(ctx); err != nil {
+		return err
+	}
+	if err := b.transactions.open(ctx); err != nil {
 		return err
 	}
 	b.maintainer.start()
@@ -258,6 +264,9 @@ func (b *Broker) stopAll(ctx context.Context) error {
 	}
 	if b.maintainer != nil {
 		b.maintainer.stop()
+	}
+	if b.transactions != nil {
+		b.transactions.close()
 	}
 	if b.groups != nil {
 		b.groups.close()

@@ -37,6 +37,7 @@ type controller struct {
 	reconfigured func(settings *config.Broker)
 
 	published atomic.Pointer[metadata.Image]
+	end       atomic.Int64 // imageEnd
 	effective atomic.Pointer[config.Broker]
 
 	// turn holds a token while nobody changes metadata; who has taken it owns what follows.
@@ -69,6 +70,9 @@ func newController(b *Broker) *controller {
 
 // image is the metadata at this moment. It does not block.
 func (c *controller) image() *metadata.Image { return c.published.Load() }
+
+// imageEnd is how far into the metadata log image goes at least. It grows with each change.
+func (c *controller) imageEnd() int64 { return c.end.Load() }
 
 // settings are what the broker goes by at this moment: those of the start, and above them those that the image has.
 func (c *controller) settings() *config.Broker { return c.effective.Load() }
@@ -168,6 +172,7 @@ func (c *controller) change(ctx context.Context, decide func(*metadata.Image) ([
 		return fmt.Errorf("change metadata: %w", err)
 	}
 	c.carryOut(ctx, before, after)
+	c.end.Store(c.log.Offsets().LogEnd)
 	c.shrink(ctx)
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// FindCoordinator 0-5 (KIP-699 several keys, KIP-890). Every group is coordinated by this broker.
+// FindCoordinator 0-5 (KIP-699 several keys, KIP-890). Every group and every transaction is coordinated by this broker.
 
 // Values of FindCoordinator's coordinator type.
 const (
@@ -15,7 +15,7 @@ const (
 	coordinatorTypeTransaction int8 = 1
 )
 
-// findCoordinator names the broker that coordinates a group.
+// findCoordinator names the broker that coordinates a group, or the transactions of a transactional id.
 func (b *Broker) findCoordinator(c *call, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
 	response := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
 	keys := req.CoordinatorKeys
@@ -49,15 +49,14 @@ func (b *Broker) coordinatorOf(c *call, kind int8, key string) kmsg.FindCoordina
 
 // checkCoordinator makes sure that there is a coordinator of that kind.
 func (b *Broker) checkCoordinator(c *call, kind int8) error {
+	var err error
 	switch kind {
 	case coordinatorTypeGroup:
+		_, err = b.groups.available(c.ctx)
 	case coordinatorTypeTransaction:
-		return errNoTransactions
+		err = errNoTransactions
 	default:
-		return fmt.Errorf("%w: coordinator type %d is not served", kerr.InvalidRequest, kind)
+		err = fmt.Errorf("%w: coordinator type %d is not served", kerr.InvalidRequest, kind)
 	}
-	if _, err := b.groups.ensure(c.ctx); err != nil {
-		return fmt.Errorf("%w: %w", kerr.CoordinatorNotAvailable, err)
-	}
-	return nil
+	return err
 }

@@ -15,14 +15,14 @@ import (
 type feature struct {
 	name      string
 	min, max  int16
-	finalized int16 // the level in force; 0: none, as Kafka has it
+	finalized func(*metadata.Image) int16 // the level in force; 0: none, as Kafka has it
 }
 
 // features are what the broker knows of, sorted by name. metadata.version is that of the records in the metadata log.
-// Clients act on transaction.version alone: without a finalized level they use the first transaction protocol.
+// Clients act on transaction.version alone: below 2 they use the older transaction protocol.
 var features = []feature{
-	{name: "metadata.version", min: metadata.Version, max: metadata.Version, finalized: metadata.Version},
-	{name: "transaction.version", min: 0, max: 0},
+	{metadata.FeatureMetadata, metadata.Version, metadata.Version, func(*metadata.Image) int16 { return metadata.Version }},
+	{metadata.FeatureTransaction, 0, 0, func(*metadata.Image) int16 { return 0 }},
 }
 
 func featureNamed(name string) *feature {
@@ -40,18 +40,36 @@ const (
 	featureUnsafeDowngrade = 3
 )
 
-// featureResultVersion is the last version of UpdateFeatures that answers about each feature. Either all are updated
-// or none.
-const featureResultVersion = 1
+const (
+	// firstFeatureVersionTyped is the first version of UpdateFeatures with upgrade types, and with validate only.
+	firstFeatureVersionTyped = 1
+	// featureResultVersion is the last version of UpdateFeatures that answers about each feature. Either all are updated
+	// or none.
+	featureResultVersion = 1
+)
 
-// updateFeatures takes the levels that are in force already, which are the only ones there are.
+// updateFeatures sets levels of features.
 func (b *Broker) updateFeatures(c *call, req *kmsg.UpdateFeaturesRequest) (*kmsg.UpdateFeaturesResponse, error) {
 	resp := req.ResponseKind().(*kmsg.UpdateFeaturesResponse)
-	for i := range req.FeatureUpdates {
-		if err := checkFeatureUpdate(req.Version, &req.FeatureUpdates[i]); err != nil {
-			resp.ErrorCode, resp.ErrorMessage = errorCode(err), errorMessage(err)
-			return resp, nil
+	err := b.controller.change(c.ctx, func(image *metadata.Image) ([]metadata.Record, error) {
+		var records []metadata.Record
+		for i := range req.FeatureUpdates {
+			update := &req.FeatureUpdates[i]
+			if err := checkFeatureUpdate(image, c.version, update); err != nil {
+				return nil, err
+			}
+			if update.Feature == metadata.FeatureTransaction {
+				records = image.SetTransactionVersion(update.MaxVersionLevel)
+			}
 		}
+		if c.version >= firstFeatureVersionTyped && req.ValidateOnly {
+			return nil, nil
+		}
+		return records, nil
+	})
+	if err != nil {
+		resp.ErrorCode, resp.ErrorMessage = errorCode(err), errorMessage(err)
+		return resp, nil
 	}
 	if req.Version > featureResultVersion {
 		return resp, nil
@@ -65,16 +83,24 @@ func (b *Broker) updateFeatures(c *call, req *kmsg.UpdateFeaturesRequest) (*kmsg
 }
 
 // checkFeatureUpdate returns why a feature cannot get the level that is asked for.
-func checkFeatureUpdate(version int16, update *kmsg.UpdateFeaturesRequestFeatureUpdate) error {
+func checkFeatureUpdate(image *metadata.Image, version int16, update *kmsg.UpdateFeaturesRequestFeatureUpdate) error {
 	f := featureNamed(update.Feature)
+	lowers := update.UpgradeType > featureUpgrade
+	if version < firstFeatureVersionTyped {
+		lowers = update.AllowDowngrade
+	}
 	reason := ""
 	switch {
 	case f == nil:
 		reason = "this broker does not know the feature"
-	case version >= 1 && (update.UpgradeType < featureUpgrade || update.UpgradeType > featureUnsafeDowngrade):
+	case version >= firstFeatureVersionTyped && (update.UpgradeType < featureUpgrade || update.UpgradeType > featureUnsafeDowngrade):
 		reason = fmt.Sprintf("upgrade type %d", update.UpgradeType)
 	case update.MaxVersionLevel < f.min || update.MaxVersionLevel > f.max:
 		reason = fmt.Sprintf("this broker supports %d to %d", f.min, f.max)
+	case update.MaxVersionLevel < f.finalized(image) && !lowers:
+		reason = fmt.Sprintf("level %d is in force, and this is no downgrade", f.finalized(image))
+	case update.MaxVersionLevel > f.finalized(image) && lowers:
+		reason = fmt.Sprintf("level %d is in force, and this is a downgrade", f.finalized(image))
 	default:
 		return nil
 	}

@@ -3,68 +3,79 @@ package broker
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/broker/internal/metadata"
+	"github.com/millrace/millrace/broker/internal/txn"
 )
 
-// InitProducerId 0-4 (KIP-98, KIP-360), idempotent producers only.
+// InitProducerId 0-5 (KIP-98, KIP-360, KIP-890).
 
 // errNoTransactions is what a transactional producer is told. Clients retry UNSUPPORTED_VERSION (librdkafka) or
 // COORDINATOR_NOT_AVAILABLE (all) until a timeout that hides the reason; this code ends each of them at once.
 var errNoTransactions = fmt.Errorf("%w: the broker has no transactions", kerr.TransactionalIDAuthorizationFailed)
 
-// initProducerID gives a producer an id that nobody else has, now or later. Like Kafka it does so whatever id the
-// producer had before.
+// transactionsServed says whether transactional producers are let in.
+const transactionsServed = false
+
+// firstInitVersionFenced is the first version of InitProducerId whose clients know PRODUCER_FENCED.
+const firstInitVersionFenced = 4
+
+// initProducerID gives a producer without a transactional id an id that nobody else has, now or later; like Kafka it does
+// so whatever id the producer had before. One with a transactional id gets that one's, in an epoch that fences all
+// others who use it.
 func (b *Broker) initProducerID(c *call, req *kmsg.InitProducerIDRequest) (*kmsg.InitProducerIDResponse, error) {
 	response := req.ResponseKind().(*kmsg.InitProducerIDResponse)
 	response.ProducerID, response.ProducerEpoch = -1, -1
-	id, err := b.newProducerID(c.ctx, req)
+	id, epoch, err := b.initProducer(c.ctx, req)
 	if err != nil {
-		response.ErrorCode = errorCode(err)
+		response.ErrorCode = fencedCode(err, c.version, firstInitVersionFenced)
 		return response, nil
 	}
-	response.ProducerID, response.ProducerEpoch = id, 0
+	response.ProducerID, response.ProducerEpoch = id, epoch
 	return response, nil
 }
 
-func (b *Broker) newProducerID(ctx context.Context, req *kmsg.InitProducerIDRequest) (int64, error) {
-	if req.TransactionalID != nil {
-		if *req.TransactionalID == "" {
-			return 0, fmt.Errorf("%w: empty transactional id", kerr.InvalidRequest)
-		}
-		b.logger.Warn("transactional producer refused: the broker has no transactions", "transactional_id", *req.TransactionalID)
-		return 0, errNoTransactions
+func (b *Broker) initProducer(ctx context.Context, req *kmsg.InitProducerIDRequest) (id int64, epoch int16, err error) {
+	switch {
+	case (req.ProducerID < 0) != (req.ProducerEpoch < 0):
+		return 0, 0, fmt.Errorf("%w: producer id %d with epoch %d", kerr.InvalidRequest, req.ProducerID, req.ProducerEpoch)
+	case req.TransactionalID == nil:
+		id, err = b.producerIDs.next(ctx)
+		return id, 0, err
+	case *req.TransactionalID == "":
+		return 0, 0, errEmptyTransactionalID
 	}
-	if (req.ProducerID < 0) != (req.ProducerEpoch < 0) {
-		return 0, fmt.Errorf("%w: producer id %d with epoch %d", kerr.InvalidRequest, req.ProducerID, req.ProducerEpoch)
+	if !transactionsServed {
+		return 0, 0, errNoTransactions
 	}
-	return b.producerIDs.next(ctx, b.controller.nextProducerIDs)
+	if err := b.producerIDs.stock(ctx, producerIDStockMin); err != nil {
+		return 0, 0, fmt.Errorf("%w: %w", kerr.CoordinatorNotAvailable, err)
+	}
+	init := txn.InitRequest{
+		TransactionalID: *req.TransactionalID,
+		TimeoutMs:       req.TransactionTimeoutMillis,
+		ProducerID:      req.ProducerID,
+		ProducerEpoch:   req.ProducerEpoch,
+	}
+	answer, err := askTransaction[txn.InitAnswer](ctx, b.transactions, init.TransactionalID,
+		func(s *txn.State, _ txn.Ticket) any { return s.InitProducerID(init) })
+	if err == nil {
+		err = kerr.ErrorForCode(int16(answer.Code))
+	}
+	return answer.ProducerID, answer.ProducerEpoch, err
 }
 
-// producerIDs hands out producer ids from blocks that the metadata log has reserved. What is left of a block when the
-// broker stops is never used.
-type producerIDs struct {
-	mu sync.Mutex // held while a block is reserved: all that ask then need it
+var errEmptyTransactionalID = fmt.Errorf("%w: a transactional id is empty", metadata.ErrInvalidRequest)
 
-	first int64
-	count int32 // left
-}
-
-// next returns an id. reserve makes a block durably this broker's.
-func (ids *producerIDs) next(ctx context.Context, reserve func(context.Context) (first int64, count int32, err error)) (int64, error) {
-	ids.mu.Lock()
-	defer ids.mu.Unlock()
-	if ids.count == 0 {
-		first, count, err := reserve(ctx)
-		if err != nil {
-			return 0, fmt.Errorf("reserve producer ids: %w", err)
-		}
-		ids.first, ids.count = first, count
+// fencedCode is the code of err for a client: before the version first it knows INVALID_PRODUCER_EPOCH for
+// PRODUCER_FENCED.
+func fencedCode(err error, version, first int16) int16 {
+	code := errorCode(err)
+	if version < first && code == kerr.ProducerFenced.Code {
+		return kerr.InvalidProducerEpoch.Code
 	}
-	id := ids.first
-	ids.first++
-	ids.count--
-	return id, nil
+	return code
 }

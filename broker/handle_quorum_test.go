@@ -52,37 +52,3 @@ func TestTheOnlyBrokerStaysRegistered(t *testing.T) {
 		}
 	}
 }
-
-func TestFeaturesKeepTheirLevels(t *testing.T) {
-	b := startBroker(t, Options{}, nil)
-	c := dial(t, b)
-	type update = kmsg.UpdateFeaturesRequestFeatureUpdate
-	same := update{Feature: "metadata.version", MaxVersionLevel: 7, UpgradeType: 1}
-	for name, test := range map[string]struct {
-		updates []update
-		code    int16
-		since   int16
-	}{
-		"none":            {nil, 0, 0},
-		"in force":        {[]update{same, {Feature: "transaction.version", UpgradeType: 2}}, 0, 0},
-		"unknown":         {[]update{same, {Feature: "nope.version", MaxVersionLevel: 1, UpgradeType: 1}}, kerr.InvalidUpdateVersion.Code, 0},
-		"higher":          {[]update{{Feature: "transaction.version", MaxVersionLevel: 2, UpgradeType: 1}}, kerr.InvalidUpdateVersion.Code, 0},
-		"lower":           {[]update{{Feature: "metadata.version", MaxVersionLevel: 6, UpgradeType: 3}}, kerr.InvalidUpdateVersion.Code, 0},
-		"negative":        {[]update{{Feature: "transaction.version", MaxVersionLevel: -1, UpgradeType: 1}}, kerr.InvalidUpdateVersion.Code, 0},
-		"type of its own": {[]update{{Feature: "metadata.version", MaxVersionLevel: 7, UpgradeType: 9}}, kerr.InvalidUpdateVersion.Code, 1},
-	} {
-		for version := test.since; version <= 2; version++ {
-			r := kmsg.NewPtrUpdateFeaturesRequest()
-			r.SetVersion(version)
-			r.FeatureUpdates = test.updates
-			answer := c.ask(r).(*kmsg.UpdateFeaturesResponse)
-			results := 0
-			if test.code == 0 && version < 2 {
-				results = len(test.updates)
-			}
-			if answer.ErrorCode != test.code || (answer.ErrorMessage == nil) != (test.code == 0) || len(answer.Results) != results {
-				t.Errorf("%s in version %d: %+v", name, version, answer)
-			}
-		}
-	}
-}

@@ -35,13 +35,16 @@ func (b *Broker) apiVersions(c *call, req *kmsg.ApiVersionsRequest) (*kmsg.ApiVe
 		s.Name, s.MinVersion, s.MaxVersion = f.name, f.min, f.max
 		response.SupportedFeatures = append(response.SupportedFeatures, s)
 	}
-	response.FinalizedFeaturesEpoch = int64(b.controller.image().LeaderEpoch())
+	// In this order: levels that are newer than their epoch are told once more, older ones would be kept.
+	response.FinalizedFeaturesEpoch = b.controller.imageEnd()
+	image := b.controller.image()
 	for _, f := range features {
-		if f.finalized == 0 {
+		level := f.finalized(image)
+		if level == 0 {
 			continue
 		}
 		finalized := kmsg.NewApiVersionsResponseFinalizedFeature()
-		finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = f.name, f.finalized, f.finalized
+		finalized.Name, finalized.MinVersionLevel, finalized.MaxVersionLevel = f.name, level, level
 		response.FinalizedFeatures = append(response.FinalizedFeatures, finalized)
 	}
 	return response, nil

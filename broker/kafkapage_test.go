@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/millrace/millrace/broker/internal/config"
+	"github.com/millrace/millrace/broker/internal/metadata"
 )
 
 //go:generate go test -run TestKafkaPageSaysWhatIsServed . -update
@@ -198,8 +199,8 @@ func featureTable(*testing.T) string {
 	out.WriteString("| feature | levels | finalized |\n|---|---|---|\n")
 	for _, f := range features {
 		finalized := "no"
-		if f.finalized > 0 {
-			finalized = fmt.Sprint(f.finalized)
+		if level := f.finalized(metadata.Empty("", 0)); level > 0 {
+			finalized = fmt.Sprint(level)
 		}
 		fmt.Fprintf(&out, "| `%s` | %s | %s |\n", f.name, versions(f.min, f.max), finalized)
 	}

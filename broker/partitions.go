@@ -233,6 +233,9 @@ const openersMax = 16
 
 // forEach calls do for 0 to n-1, several at a time, waits for all, and joins their errors.
 func forEach(n int, do func(i int) error) error {
+	if n == 1 {
+		return do(0)
+	}
 	errs := make([]error, n)
 	var workers sync.WaitGroup
 	var next struct {

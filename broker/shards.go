@@ -87,7 +87,7 @@ func (t *shardedTopic[M]) ensure(ctx context.Context) (*shards[M], error) {
 		return s, nil
 	}
 	if err := t.take(ctx); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", kerr.CoordinatorLoadInProgress, err)
 	}
 	defer t.give()
 	if s := t.loaded.Load(); s != nil {
@@ -145,12 +145,20 @@ func (t *shardedTopic[M]) present(image *metadata.Image) *shards[M] {
 	return s
 }
 
-// shardOf returns the shard that key lives on, creating the topic if need be. The error wraps
-// COORDINATOR_NOT_AVAILABLE.
-func (t *shardedTopic[M]) shardOf(ctx context.Context, key string) (*coordinator.Shard[M], error) {
+// available is ensure whose errors wrap COORDINATOR_NOT_AVAILABLE or COORDINATOR_LOAD_IN_PROGRESS.
+func (t *shardedTopic[M]) available(ctx context.Context) (*shards[M], error) {
 	s, err := t.ensure(ctx)
+	if err != nil && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+		err = fmt.Errorf("%w: %w", kerr.CoordinatorNotAvailable, err)
+	}
+	return s, err
+}
+
+// shardOf returns the shard that key lives on, creating the topic if need be. Its errors are those of available.
+func (t *shardedTopic[M]) shardOf(ctx context.Context, key string) (*coordinator.Shard[M], error) {
+	s, err := t.available(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", kerr.CoordinatorNotAvailable, err)
+		return nil, err
 	}
 	shard := s.all[shardIndex(key, int32(len(s.all)))]
 	if shard == nil {

@@ -49,6 +49,13 @@ type Broker struct {
 	QuotaWindowNum                       int32
 	QuotaWindowSizeSeconds               int32
 	SocketRequestMaxBytes                int32
+	TransactionMaxTimeoutMs              int32
+	TransactionStateLogNumPartitions     int32
+	TransactionStateLogSegmentBytes      int32
+	TransactionalIdExpirationMs          int32
+
+	TransactionPartitionVerificationEnable               bool
+	TransactionRemoveExpiredTransactionCleanupIntervalMs int32
 
 	MetadataLogMaxRecordBytesBetweenSnapshots int64
 

@@ -11,7 +11,8 @@ import (
 var dynamicSettings = func() map[string]bool {
 	names := map[string]bool{
 		"max.connections": true, "max.connections.per.ip": true, "producer.id.expiration.ms": true,
-		"log.cleaner.backoff.ms": true, "log.cleaner.dedupe.buffer.size": true, "log.cleaner.io.max.bytes.per.second": true,
+		"transaction.partition.verification.enable": true,
+		"log.cleaner.backoff.ms":                    true, "log.cleaner.dedupe.buffer.size": true, "log.cleaner.io.max.bytes.per.second": true,
 	}
 	for i := range topicTable {
 		if synonyms := topicTable[i].Synonyms; len(synonyms) > 0 {

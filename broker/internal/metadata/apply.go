@@ -8,27 +8,6 @@ import (
 	"github.com/millrace/millrace/broker/internal/quota"
 )
 
-// Features by which a metadata log says what its reader must know. The first is Kafka's: 7 is 3.3-IV3, whose record
-// versions are the ones here. The second is for what Kafka's records cannot say.
-const (
-	featureMetadata = "metadata.version"
-	featureMillrace = "millrace.version"
-
-	levelMetadata = 7
-	levelMillrace = 1
-)
-
-// Version is the metadata.version that brokers tell their clients.
-const Version = levelMetadata
-
-// Format returns the records that a new metadata log begins with.
-func Format() []Record {
-	return []Record{
-		&FeatureLevelRecord{Name: featureMetadata, Level: levelMetadata},
-		&FeatureLevelRecord{Name: featureMillrace, Level: levelMillrace},
-	}
-}
-
 // Apply returns the image after records. image stays as it is. An error means that the records cannot follow image:
 // ErrCorrupt, or ErrNewer if they need a newer version to be understood.
 func (image *Image) Apply(records ...Record) (*Image, error) {
@@ -78,14 +57,6 @@ func (d *draft) apply(record Record) error {
 		return d.endSnapshot()
 	default:
 		panic(fmt.Sprintf("metadata: apply %T", record))
-	}
-	return nil
-}
-
-func (d *draft) applyFeature(r *FeatureLevelRecord) error {
-	known := map[string]int16{featureMetadata: levelMetadata, featureMillrace: levelMillrace}
-	if r.Level > known[r.Name] {
-		return fmt.Errorf("%w: feature %s at level %d, known up to %d", ErrNewer, r.Name, r.Level, known[r.Name])
 	}
 	return nil
 }

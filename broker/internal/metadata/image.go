@@ -21,6 +21,8 @@ type Image struct {
 	byName         map[string]*Topic
 	byID           map[[16]byte]*Topic
 	quotas         *quota.Limits
+
+	transactionsBelow int16 // by how much transaction.version is below the highest level
 }
 
 // Topic is a topic of an Image.

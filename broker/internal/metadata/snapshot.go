@@ -13,6 +13,9 @@ import (
 // Whatever an Image holds is written here; a test fails for a field that is not.
 func (image *Image) Snapshot() []Record {
 	records := append([]Record{&BeginTransactionRecord{}}, Format()...)
+	if image.transactionsBelow > 0 {
+		records = append(records, &FeatureLevelRecord{Name: FeatureTransaction, Level: image.TransactionVersion()})
+	}
 	if image.brokerEpoch >= 0 {
 		records = append(records, image.registration(image.brokerEpoch, [16]byte{}))
 	}

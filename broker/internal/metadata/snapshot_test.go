@@ -14,6 +14,7 @@ import (
 func fullImage(t testing.TB) *Image {
 	t.Helper()
 	return mustApply(t, Empty("cluster", 7),
+		&FeatureLevelRecord{Name: FeatureTransaction, Level: 1},
 		&RegisterBrokerRecord{BrokerID: 7, BrokerEpoch: 4},
 		&TopicRecord{Name: "clicks", ID: id(1)}, &PartitionRecord{TopicID: id(1)}, &PartitionRecord{TopicID: id(1), PartitionID: 1},
 		&ConfigRecord{ResourceType: resourceTopic, ResourceName: "clicks", Name: "retention.ms", Value: text("1000")},
