@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/broker/internal/coordinator"
 	"github.com/millrace/millrace/broker/internal/group"
 	"github.com/millrace/millrace/broker/internal/metadata"
+	"github.com/millrace/millrace/broker/internal/partition"
 	"github.com/millrace/millrace/log/record"
 )
 
@@ -52,9 +53,11 @@ func (g *groupCoordinator) newState(_ int32, world coordinator.World) *group.Sta
 	return group.New(groupConfig(g.settings), group.Environment{
 		Append: world.Append,
 		AppendTransactional: func(by group.Producer, wallMs int64, records []record.Record) error {
-			return world.AppendTransactional(coordinator.Transaction{ProducerID: by.ID, ProducerEpoch: by.Epoch}, wallMs, records)
+			verified, _ := by.Verified.(*partition.Verification)
+			return world.AppendTransactional(
+				coordinator.Transaction{ProducerID: by.ID, ProducerEpoch: by.Epoch, Verified: verified}, wallMs, records)
 		},
-		AppendMarker: func(end group.TransactionEnd) error { return world.AppendMarker(end.Marker) },
+		AppendMarker: func(end group.TransactionEnd) error { return world.AppendMarker(end.Marker, end.NewEpochOnly) },
 		Reply:        func(to group.Ticket, answer any) { world.Reply(uint64(to), answer) },
 	}, g.logger)
 }

@@ -30,7 +30,7 @@ func (b *Broker) offsetCommit(c *call, req *kmsg.OffsetCommitRequest) (*kmsg.Off
 	}
 	byID := c.version >= firstOffsetVersionTopicIDs
 	codes, err := askGroupNow(c.ctx, b.groups, req.Group, func(s *group.State) [][]int16 {
-		codes, places := commitPlaces(b.controller.image(), req, byID, &commit)
+		codes, places := commitPlaces(b.controller.image(), req.Topics, byID, &commit)
 		if len(commit.Offsets) == 0 {
 			return codes
 		}
@@ -67,11 +67,11 @@ func (b *Broker) offsetCommit(c *call, req *kmsg.OffsetCommitRequest) (*kmsg.Off
 
 // commitPlaces fills commit with the offsets of partitions that exist. It returns a code for each partition of the
 // request, and for each offset the place of its code.
-func commitPlaces(image *metadata.Image, req *kmsg.OffsetCommitRequest, byID bool, commit *group.CommitRequest) ([][]int16, []*int16) {
-	codes := make([][]int16, len(req.Topics))
+func commitPlaces(image *metadata.Image, topics []kmsg.OffsetCommitRequestTopic, byID bool, commit *group.CommitRequest) ([][]int16, []*int16) {
+	codes := make([][]int16, len(topics))
 	var places []*int16
-	for i := range req.Topics {
-		t := &req.Topics[i]
+	for i := range topics {
+		t := &topics[i]
 		codes[i] = make([]int16, len(t.Partitions))
 		topic, unknown := topicOf(image, t.Topic, t.TopicID, byID)
 		for j := range t.Partitions {
@@ -103,14 +103,14 @@ func topicOf(image *metadata.Image, name string, id [16]byte, byID bool) (t *met
 	return t, kerr.UnknownTopicOrPartition.Code
 }
 
-// offsetFetch tells what groups have committed, of each group and partition once. requireStable needs nothing: no answer tells of an offset that is not
-// committed.
+// offsetFetch tells what groups have committed, of each group and partition once. Who requires stable offsets is asked to
+// come back for those that an open transaction may change.
 func (b *Broker) offsetFetch(c *call, req *kmsg.OffsetFetchRequest) (*kmsg.OffsetFetchResponse, error) {
 	response := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if c.version >= firstOffsetFetchVersionGroups {
 		groups := distinctOffsets(req.Groups)
 		for i := range groups {
-			response.Groups = append(response.Groups, b.fetchGroup(c, &groups[i]))
+			response.Groups = append(response.Groups, b.fetchGroup(c, &groups[i], req.RequireStable))
 		}
 		return response, nil
 	}
@@ -122,7 +122,7 @@ func (b *Broker) offsetFetch(c *call, req *kmsg.OffsetFetchRequest) (*kmsg.Offse
 			wanted.Topics[i] = kmsg.OffsetFetchRequestGroupTopic{Topic: t.Topic, Partitions: t.Partitions}
 		}
 	}
-	fetched := b.fetchGroup(c, &distinctOffsets([]kmsg.OffsetFetchRequestGroup{wanted})[0])
+	fetched := b.fetchGroup(c, &distinctOffsets([]kmsg.OffsetFetchRequestGroup{wanted})[0], req.RequireStable)
 	response.ErrorCode = fetched.ErrorCode
 	for _, t := range fetched.Topics {
 		topic := kmsg.NewOffsetFetchResponseTopic()
@@ -136,13 +136,14 @@ func (b *Broker) offsetFetch(c *call, req *kmsg.OffsetFetchRequest) (*kmsg.Offse
 }
 
 // fetchGroup answers for one group; a null list of topics is all that it has committed.
-func (b *Broker) fetchGroup(c *call, wanted *kmsg.OffsetFetchRequestGroup) kmsg.OffsetFetchResponseGroup {
+func (b *Broker) fetchGroup(c *call, wanted *kmsg.OffsetFetchRequestGroup, stable bool) kmsg.OffsetFetchResponseGroup {
 	byID := c.version >= firstOffsetVersionTopicIDs
 	fetched, err := askGroupNow(c.ctx, b.groups, wanted.Group, func(s *group.State) kmsg.OffsetFetchResponseGroup {
+		read := offsetReader{state: s, image: b.controller.image(), group: wanted.Group, stable: stable, byID: byID}
 		if wanted.Topics == nil {
-			return committedOffsets(s, b.controller.image(), wanted.Group, byID)
+			return read.committed()
 		}
-		return wantedOffsets(s, b.controller.image(), wanted, byID)
+		return read.wanted(wanted.Topics)
 	})
 	if err != nil {
 		fetched = kmsg.NewOffsetFetchResponseGroup()
@@ -186,24 +187,35 @@ func distinctOffsets(groups []kmsg.OffsetFetchRequestGroup) []kmsg.OffsetFetchRe
 	return kept
 }
 
-// wantedOffsets answers for named partitions: what was not committed, in an unknown group too, is offset -1.
-func wantedOffsets(s *group.State, image *metadata.Image, wanted *kmsg.OffsetFetchRequestGroup, byID bool) kmsg.OffsetFetchResponseGroup {
+// offsetReader answers for the offsets of one group.
+type offsetReader struct {
+	state  *group.State
+	image  *metadata.Image
+	group  string
+	stable bool // an offset that an open transaction may change is UNSTABLE_OFFSET_COMMIT
+	byID   bool // topics have ids
+}
+
+// wanted answers for named partitions: what was not committed, in an unknown group too, is offset -1.
+func (r *offsetReader) wanted(topics []kmsg.OffsetFetchRequestGroupTopic) kmsg.OffsetFetchResponseGroup {
 	fetched := kmsg.NewOffsetFetchResponseGroup()
-	for i := range wanted.Topics {
-		t := &wanted.Topics[i]
+	for i := range topics {
+		t := &topics[i]
 		topic := kmsg.NewOffsetFetchResponseGroupTopic()
 		topic.Topic, topic.TopicID = t.Topic, t.TopicID
 		name, code := t.Topic, int16(0)
-		if byID {
-			if known, unknown := topicOf(image, "", t.TopicID, true); known != nil {
+		if r.byID {
+			if known, unknown := topicOf(r.image, "", t.TopicID, true); known != nil {
 				name = known.Name
 			} else {
 				code = unknown
 			}
 		}
 		for _, index := range t.Partitions {
-			p := offsetAnswer(s, wanted.Group, group.TopicPartition{Topic: name, Partition: index})
-			p.ErrorCode = code
+			p := r.answer(group.TopicPartition{Topic: name, Partition: index})
+			if code != 0 {
+				p.ErrorCode = code
+			}
 			topic.Partitions = append(topic.Partitions, p)
 		}
 		fetched.Topics = append(fetched.Topics, topic)
@@ -211,12 +223,12 @@ func wantedOffsets(s *group.State, image *metadata.Image, wanted *kmsg.OffsetFet
 	return fetched
 }
 
-// committedOffsets answers with all that a group has committed.
-func committedOffsets(s *group.State, image *metadata.Image, groupID string, byID bool) kmsg.OffsetFetchResponseGroup {
+// committed answers with all that a group has committed.
+func (r *offsetReader) committed() kmsg.OffsetFetchResponseGroup {
 	fetched := kmsg.NewOffsetFetchResponseGroup()
-	for _, p := range s.Committed(groupID) {
-		known := image.Topic(p.Topic)
-		if byID && known == nil {
+	for _, p := range r.state.Committed(r.group) {
+		known := r.image.Topic(p.Topic)
+		if r.byID && known == nil {
 			continue // it was deleted a moment ago: there is no id to name it by
 		}
 		last := len(fetched.Topics) - 1
@@ -229,15 +241,17 @@ func committedOffsets(s *group.State, image *metadata.Image, groupID string, byI
 			fetched.Topics = append(fetched.Topics, topic)
 			last++
 		}
-		fetched.Topics[last].Partitions = append(fetched.Topics[last].Partitions, offsetAnswer(s, groupID, p))
+		fetched.Topics[last].Partitions = append(fetched.Topics[last].Partitions, r.answer(p))
 	}
 	return fetched
 }
 
-func offsetAnswer(s *group.State, groupID string, p group.TopicPartition) kmsg.OffsetFetchResponseGroupTopicPartition {
+func (r *offsetReader) answer(p group.TopicPartition) kmsg.OffsetFetchResponseGroupTopicPartition {
 	answer := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 	answer.Partition, answer.Offset, answer.LeaderEpoch, answer.Metadata = p.Partition, -1, -1, new(string)
-	if o, ok := s.Offset(groupID, p); ok {
+	if r.stable && r.state.Unstable(r.group, p) {
+		answer.ErrorCode = kerr.UnstableOffsetCommit.Code
+	} else if o, ok := r.state.Offset(r.group, p); ok {
 		answer.Offset, answer.LeaderEpoch, answer.Metadata = o.Offset, o.LeaderEpoch, &o.Metadata
 	}
 	return answer

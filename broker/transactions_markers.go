@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"github.com/millrace/millrace/broker/internal/metadata"
 	"github.com/millrace/millrace/broker/internal/txn"
 	"github.com/millrace/millrace/log"
 	"github.com/millrace/millrace/log/record"
@@ -215,8 +216,12 @@ func (w *markerWriter) finished(job *markerJob, at txn.Partition, err error) boo
 	return false
 }
 
-// writeMarker ends a producer's transaction in one partition and returns when that is committed.
+// writeMarker ends a producer's transaction in one partition and returns when that is committed. A partition of
+// __consumer_offsets has a coordinator that must hear of it.
 func (b *Broker) writeMarker(ctx context.Context, at txn.Partition, marker record.EndTxnMarker, newEpochOnly bool) error {
+	if at.Topic == metadata.OffsetsTopic {
+		return b.groups.endTransaction(ctx, at.Partition, marker, newEpochOnly)
+	}
 	p := b.partitions.lookup(at.Topic, at.Partition)
 	if p == nil {
 		return fmt.Errorf("end a transaction in %s-%d: %w", at.Topic, at.Partition, kerr.UnknownTopicOrPartition)

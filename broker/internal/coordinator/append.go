@@ -4,19 +4,26 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace/broker/internal/partition"
+	"github.com/millrace/millrace/log"
 	"github.com/millrace/millrace/log/record"
 )
 
-// Transaction says of which producer's transaction records are.
+// Transaction says of which producer's transaction records are. Unless it is open in the partition, Verified must say that
+// it may be opened there: see partition.BeginVerification.
 type Transaction struct {
 	ProducerID    int64
 	ProducerEpoch int16
+	Verified      *partition.Verification
 }
 
 // append writes records as one batch at the end of the partition.
 func (s *Shard[M]) append(wallMs int64, records []record.Record) error {
 	s.builder.Options = record.Options{}
-	return s.appendRecords(wallMs, records)
+	batch, err := s.build(wallMs, records)
+	if err != nil {
+		return err
+	}
+	return s.appended(s.partition.Append(batch, wallMs, partition.Internal))
 }
 
 // appendTransactional writes records as one batch of a transaction. The batch has no sequence: who repeats a request
@@ -26,28 +33,32 @@ func (s *Shard[M]) appendTransactional(by Transaction, wallMs int64, records []r
 		Producer:      &record.Producer{ID: by.ProducerID, Epoch: by.ProducerEpoch, BaseSequence: record.NoSequence},
 		Transactional: true,
 	}
-	return s.appendRecords(wallMs, records)
+	batch, err := s.build(wallMs, records)
+	if err != nil {
+		return err
+	}
+	return s.appended(s.partition.AppendInTransaction(batch, wallMs, partition.Internal, by.Verified))
 }
 
-func (s *Shard[M]) appendRecords(wallMs int64, records []record.Record) error {
+func (s *Shard[M]) build(wallMs int64, records []record.Record) (record.Batch, error) {
 	s.builder.Reset()
 	for i := range records {
 		s.builder.Add(wallMs, records[i].Key, records[i].Value)
 	}
 	batch, err := s.builder.Build()
 	if err != nil {
-		return fmt.Errorf("build batch of %d records: %w", len(records), err)
+		return nil, fmt.Errorf("build batch of %d records: %w", len(records), err)
 	}
-	return s.appendBatch(batch, wallMs)
+	return batch, nil
 }
 
 // appendMarker writes the end of a producer's transaction.
-func (s *Shard[M]) appendMarker(marker record.EndTxnMarker) error {
-	return s.appendBatch(marker.Batch(), marker.TimestampMs)
+func (s *Shard[M]) appendMarker(marker record.EndTxnMarker, newEpochOnly bool) error {
+	return s.appended(s.partition.EndTransaction(marker, newEpochOnly, marker.TimestampMs))
 }
 
-func (s *Shard[M]) appendBatch(batch record.Batch, wallMs int64) error {
-	appended, err := s.partition.Append(batch, wallMs, partition.Internal)
+// appended takes note of an append.
+func (s *Shard[M]) appended(appended log.Appended, err error) error {
 	if err != nil {
 		return err
 	}

@@ -40,9 +40,10 @@ type World struct {
 	// Append writes records as one batch; a nil value is a tombstone. An error means that nothing was written.
 	Append func(wallMs int64, records []record.Record) error
 	// AppendTransactional is Append for records of a producer's transaction: they count once its commit marker is there.
+	// Errors are those of partition.AppendInTransaction.
 	AppendTransactional func(by Transaction, wallMs int64, records []record.Record) error
-	// AppendMarker writes the end of a producer's transaction.
-	AppendMarker func(marker record.EndTxnMarker) error
+	// AppendMarker writes the end of a producer's transaction: see partition.EndTransaction.
+	AppendMarker func(marker record.EndTxnMarker, newEpochOnly bool) error
 	// Reply answers an operation that has not been answered by its return value.
 	Reply func(ticket uint64, answer any)
 }

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/millrace/millrace/broker/internal/partition"
 	"github.com/millrace/millrace/internal/disk"
+	"github.com/millrace/millrace/log"
 	"github.com/millrace/millrace/log/record"
 )
 
@@ -32,13 +34,20 @@ func TestTransactionsAreReplayed(t *testing.T) {
 	p := openPartition(t, files, partition.FlushCommit)
 	s := load(t, p)
 	by := Transaction{ProducerID: 7, ProducerEpoch: 2}
+	if err := tryWrite(t, s, by); !errors.Is(err, log.ErrInvalidTxnState) {
+		t.Errorf("a transaction that nobody has verified: %v", err)
+	}
+	var err error
+	if by.Verified, err = p.BeginVerification(by.ProducerID, by.ProducerEpoch, record.NoSequence, false); err != nil {
+		t.Fatal(err)
+	}
 	one := func(key string) []record.Record { return []record.Record{{Key: []byte(key)}} }
-	_, err := s.Do(t.Context(), func(n *notebook, _ uint64) any {
+	_, err = s.Do(t.Context(), func(n *notebook, _ uint64) any {
 		for _, err := range []error{
 			n.world.AppendTransactional(by, 1, append(one("a"), one("b")...)),
 			n.world.Append(1, one("c")),
-			n.world.AppendMarker(record.EndTxnMarker{Type: record.ControlCommit, ProducerID: 7, ProducerEpoch: 2, TimestampMs: 1}),
-			n.world.AppendMarker(record.EndTxnMarker{Type: record.ControlAbort, ProducerID: 8, ProducerEpoch: 0, TimestampMs: 1}),
+			n.world.AppendMarker(record.EndTxnMarker{Type: record.ControlCommit, ProducerID: 7, ProducerEpoch: 2, TimestampMs: 1}, false),
+			n.world.AppendMarker(record.EndTxnMarker{Type: record.ControlAbort, ProducerID: 8, ProducerEpoch: 0, TimestampMs: 1}, false),
 			n.world.Append(1, one("d")),
 		} {
 			if err != nil {
@@ -49,6 +58,9 @@ func TestTransactionsAreReplayed(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := tryWrite(t, s, by); !errors.Is(err, log.ErrInvalidTxnState) {
+		t.Errorf("a verification that the marker has voided: %v", err)
 	}
 	s.Close()
 	if err := p.Close(); err != nil {
@@ -67,4 +79,16 @@ func TestTransactionsAreReplayed(t *testing.T) {
 	}
 	// A machine that does not know them sees their records as any other.
 	lines(t, load(t, p), read, "a", "b", "c", "d")
+}
+
+// tryWrite appends a record of a transaction.
+func tryWrite(t *testing.T, s *Shard[*notebook], by Transaction) error {
+	t.Helper()
+	answer, err := s.Do(t.Context(), func(n *notebook, _ uint64) any {
+		return []error{n.world.AppendTransactional(by, 1, []record.Record{{Key: []byte("late")}})}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.([]error)[0]
 }
