@@ -40,6 +40,7 @@ type Broker struct {
 
 	fetchSessions *fetchsession.Cache
 	producerIDs   producerIDs
+	superseded    superseded
 
 	started chan struct{} // closed when start has returned, or never will be called
 	done    chan struct{} // closed when the broker has stopped

@@ -45,6 +45,7 @@ func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 type conn struct {
 	server   *server
 	net      net.Conn
+	number   int64  // in the order in which they came
 	host     string // the peer's address without its port
 	listener string // the name of the listener that it came in by
 
@@ -171,6 +172,9 @@ func (c *conn) handle(a *api, p prologue, req kmsg.Request, started time.Time) e
 		if err := c.answers.flush(); err != nil { // it may block for long
 			return err
 		}
+	}
+	if c.server.broker.superseded.finds(c.number, req) {
+		return fmt.Errorf("%s version %d: %w", a.name, p.version, errSuperseded)
 	}
 	queued := time.Since(started)
 	call := &call{

@@ -67,7 +67,8 @@ type server struct {
 
 	mu struct {
 		sync.Mutex
-		closed  bool // nobody is accepted any more
+		closed  bool  // nobody is accepted any more
+		came    int64 // connections so far
 		conns   map[*conn]struct{}
 		perHost map[string]hostConnections
 	}
@@ -152,6 +153,8 @@ func (s *server) register(c *conn) (reason string) {
 		return rejectedPerIP
 	}
 	s.mu.conns[c] = struct{}{}
+	s.mu.came++
+	c.number = s.mu.came
 	host := s.mu.perHost[c.host]
 	s.mu.perHost[c.host] = hostConnections{host.open + 1, host.arrivals + 1}
 	s.metrics.connected(c.listener)

@@ -1,0 +1,57 @@
+package broker
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func endTxnRequest(version int16, id string, producerID int64, epoch int16) *kmsg.EndTxnRequest {
+	r := kmsg.NewPtrEndTxnRequest()
+	r.SetVersion(version)
+	r.TransactionalID, r.ProducerID, r.ProducerEpoch = id, producerID, epoch
+	return r
+}
+
+func TestWhatComesOverALeftConnectionIsLate(t *testing.T) {
+	addOffsets := kmsg.NewPtrAddOffsetsToTxnRequest()
+	addOffsets.TransactionalID, addOffsets.ProducerID = "a", 1
+	var s superseded
+	for i, step := range []struct {
+		connection int64
+		request    kmsg.Request
+		late       bool
+	}{
+		{5, endTxnRequest(4, "a", 1, 0), false},
+		{5, endTxnRequest(4, "a", 1, 0), false}, // the same connection
+		{3, endTxnRequest(4, "a", 1, 0), true},
+		{3, endTxnRequest(4, "b", 2, 0), false}, // another producer
+		{3, endTxnRequest(4, "a", 1, 1), false}, // another epoch: that is refused by itself, or makes the old one refused
+		{3, endTxnRequest(5, "a", 1, 0), false}, // each transaction has an epoch
+		{3, addOffsets, false},                  // clients may use several connections, each for its requests
+		{9, endTxnRequest(3, "a", 1, 0), false}, // reconnected
+		{5, endTxnRequest(4, "a", 1, 0), true},
+		{5, kmsg.NewPtrMetadataRequest(), false},
+	} {
+		if late := s.finds(step.connection, step.request); late != step.late {
+			t.Errorf("step %d: late is %v", i, late)
+		}
+	}
+}
+
+func TestTheNewestConnectionsAreRememberedUpToABound(t *testing.T) {
+	var s superseded
+	for i := range 3 * supersededMax {
+		s.finds(7, endTxnRequest(4, fmt.Sprint(i), 1, 0))
+		if n := len(s.mu.newest) + len(s.mu.before); n > 2*supersededMax {
+			t.Fatalf("%d are remembered", n)
+		}
+	}
+	if !s.finds(6, endTxnRequest(4, fmt.Sprint(2*supersededMax+1), 1, 0)) {
+		t.Error("one of the last is forgotten")
+	}
+	if s.finds(6, endTxnRequest(4, "0", 1, 0)) {
+		t.Error("the first one is remembered")
+	}
+}
