@@ -11,8 +11,10 @@
 // takes it back. Kafka's phases Dead and PrepareEpochFence are steps that happen here within one call, so no transaction
 // is ever seen in them.
 //
-// Where a request and the state disagree, the code is that of Apache Kafka 4.3. On purpose stricter: InitProducerId that
-// names the epoch it expects is refused while a transaction of another epoch is open, which Kafka would abort.
+// Where a request and the state disagree, the code is that of Apache Kafka 4.3. On purpose stricter, each time with
+// ProducerFenced: InitProducerId that names the epoch it expects while a transaction of another epoch is open, which Kafka
+// would abort; and EndTxn of KIP-890 with the epoch before the present one when that transaction was not ended so, which
+// Kafka would take for a repeated request and answer with the epoch of the producer that has fenced it.
 //
 // Invariants, by name:
 //   - one outcome: between two Ongoing phases a transaction is decided once, and markers say nothing else.

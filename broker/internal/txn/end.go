@@ -1,7 +1,5 @@
 package txn
 
-import "math"
-
 // EndRequest is EndTxn.
 type EndRequest struct {
 	TransactionalID string
@@ -87,15 +85,13 @@ func (t *transaction) checkOldEnd(r EndRequest) (code Code, again bool) {
 // checkEnd says the same of the EndTxn of KIP-890. A transaction without partitions may be aborted, which changes
 // nothing but the epoch.
 func (t *transaction) checkEnd(r EndRequest) (code Code, again bool) {
-	again = r.ProducerID == t.producerID && r.ProducerEpoch != math.MaxInt16 && r.ProducerEpoch+1 == t.producerEpoch ||
-		r.ProducerID == t.previousProducerID && r.ProducerEpoch == epochLast && t.producerEpoch == 0
-	complete := t.phase == CompleteCommit || t.phase == CompleteAbort
+	again = t.endedBy(r.ProducerID, r.ProducerEpoch)
 	switch {
 	case t.phase.decided():
 		return ConcurrentTransactions, false
 	case r.ProducerID != t.producerID && !again:
 		return InvalidProducerIDMapping, false
-	case r.ProducerEpoch != t.producerEpoch && !(again && complete):
+	case r.ProducerEpoch != t.producerEpoch && !again:
 		return ProducerFenced, false
 	case t.phase == Ongoing:
 		return None, false
@@ -105,6 +101,19 @@ func (t *transaction) checkEnd(r EndRequest) (code Code, again bool) {
 		return InvalidTxnState, false
 	}
 	return None, false
+}
+
+// endedBy says whether the transaction that was completed last was that of a producer in the protocol of KIP-890: the one
+// whose epoch the end has replaced by the present one. One that the old protocol has ended replaced none, and then whoever
+// has the epoch before is fenced.
+func (t *transaction) endedBy(producerID int64, epoch int16) bool {
+	if t.phase != CompleteCommit && t.phase != CompleteAbort || t.version < epochPerTransaction {
+		return false
+	}
+	if t.producerEpoch == 0 {
+		return producerID == t.previousProducerID && epoch == epochLast
+	}
+	return producerID == t.producerID && epoch == t.producerEpoch-1
 }
 
 func outcome(commit bool, committed, aborted Phase) Phase {

@@ -18,6 +18,9 @@ const (
 	valueVersionOld = 0 // without tagged fields: what transaction.version 0 can read
 	valueVersion    = 1
 
+	previousProducerIDTag       = 0
+	nextProducerIDTag           = 1
+	clientTransactionVersionTag = 2
 	// lastProducerEpochTag is a tagged field of our own, which Kafka passes over: Kafka 4.3 forgets the epoch at a
 	// restart, and then fences a producer that asks again for the epoch it was given. The number is far from Kafka's.
 	lastProducerEpochTag = 10_000
@@ -104,53 +107,24 @@ func (s *State) Replay(key, value []byte) error {
 	return nil
 }
 
+// readValue parses a value and says whether a State can have written it.
 func readValue(value []byte) (metadata, error) {
-	if len(value) < 2 {
-		return metadata{}, fmt.Errorf("value of %d bytes", len(value))
-	}
-	if version := int16(binary.BigEndian.Uint16(value)); version < valueVersionOld || version > valueVersion {
-		return metadata{}, fmt.Errorf("value of version %d", version)
-	}
-	v := kmsg.NewTxnMetadataValue()
-	if err := v.ReadFrom(value); err != nil {
-		return metadata{}, err
-	}
-	m := metadata{
-		phase:              Phase(v.State),
-		producerID:         v.ProducerID,
-		previousProducerID: v.PreviousProducerID,
-		nextProducerID:     v.NextProducerID,
-		producerEpoch:      v.ProducerEpoch,
-		lastProducerEpoch:  noProducerEpoch,
-		timeoutMs:          v.TimeoutMillis,
-		startMs:            v.StartTimestamp,
-		updatedMs:          v.LastUpdateTimestamp,
-		version:            v.ClientTransactionVersion,
-	}
+	d := decoder{rest: value}
+	m, err := d.metadata()
 	switch {
+	case err != nil:
+		return metadata{}, err
 	case m.phase < Empty || m.phase > CompleteAbort:
 		return metadata{}, fmt.Errorf("state %d, which is never written", m.phase)
 	case m.producerID < 0 || m.producerEpoch < 0:
 		return metadata{}, fmt.Errorf("producer id %d with epoch %d", m.producerID, m.producerEpoch)
+	case m.nextProducerID < noProducerID:
+		return metadata{}, fmt.Errorf("next producer id %d", m.nextProducerID)
 	}
-	if m.phase == Ongoing || m.phase.decided() {
-		m.partitions = partitionsOf(&v)
+	slices.SortFunc(m.partitions, comparePartitions)
+	m.partitions = slices.Compact(m.partitions)
+	if m.phase != Ongoing && !m.phase.decided() {
+		m.partitions = nil
 	}
-	v.UnknownTags.Each(func(tag uint32, b []byte) {
-		if tag == lastProducerEpochTag && len(b) == 2 {
-			m.lastProducerEpoch = int16(binary.BigEndian.Uint16(b))
-		}
-	})
 	return m, nil
-}
-
-func partitionsOf(v *kmsg.TxnMetadataValue) []Partition {
-	var partitions []Partition
-	for _, t := range v.Topics {
-		for _, p := range t.Partitions {
-			partitions = append(partitions, Partition{Topic: t.Topic, Partition: p})
-		}
-	}
-	slices.SortFunc(partitions, comparePartitions)
-	return slices.Compact(partitions)
 }
