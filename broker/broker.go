@@ -32,6 +32,7 @@ type Broker struct {
 	controller   *controller
 	groups       *groupCoordinator
 	transactions *transactionCoordinator
+	gate         transactionGate // transactions, for those who write into one
 
 	maintainer *maintainer
 	cleaner    *cleaner
@@ -153,6 +154,7 @@ func (b *Broker) start(ctx context.Context) error {
 	b.producerIDs.reserve = b.controller.nextProducerIDs
 	b.groups = newGroupCoordinator(b)
 	b.transactions = newTransactionCoordinator(b)
+	b.gate = b.transactions
 	b.maintainer = newMaintainer(b)
 	b.disk = newDiskWatch(b)
 	b.cleaner = newCleaner(b)

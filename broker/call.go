@@ -22,10 +22,11 @@ type call struct {
 	clientHost    string // the peer's address without its port
 	listener      string // name of the listener that the connection came in by
 	now           time.Time
-	memory        *reservation // what is reserved for the request; nil: nothing
-	underWay      *underWay    // nil: nobody asks
-	parkedAt      time.Time    // when it began to wait; zero: it did not
-	rest          rest         // what quotas have the client do
+	memory        *reservation  // what is reserved for the request; nil: nothing
+	underWay      *underWay     // nil: nobody asks
+	parkedAt      time.Time     // when it began to wait; zero: it did not
+	waited        time.Duration // for the transaction coordinator, before it went on
+	rest          rest          // what quotas have the client do
 }
 
 // park gives the request's memory back before its handler waits for something that only other requests, or a long

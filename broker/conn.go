@@ -168,10 +168,10 @@ func (c *conn) handle(a *api, p prologue, req kmsg.Request, started time.Time) e
 	if err := wait(c.ctx); err != nil {
 		return err
 	}
-	if a.key != produceKey {
-		if err := c.answers.flush(); err != nil { // it may block for long
-			return err
-		}
+	// It may block for long; a produce does only where it has to enter a transaction.
+	produce, ok := req.(*kmsg.ProduceRequest)
+	if err := c.answers.flushIf(!ok || produce.TransactionID != nil && c.queue.empty()); err != nil {
+		return err
 	}
 	if c.server.broker.superseded.finds(c.number, req) {
 		return fmt.Errorf("%s version %d: %w", a.name, p.version, errSuperseded)
@@ -188,8 +188,9 @@ func (c *conn) handle(a *api, p prologue, req kmsg.Request, started time.Time) e
 	c.watchStranded(req, &r, started)
 	s := slot{api: a, started: started, queued: queued, handled: time.Now(), requestBytes: p.size, version: p.version,
 		correlationID: p.correlationID, reply: r}
+	s.parked = call.waited
 	if !call.parkedAt.IsZero() {
-		s.parked = s.handled.Sub(call.parkedAt)
+		s.parked += s.handled.Sub(call.parkedAt)
 	}
 	c.throttle(call, s.handled.Sub(started)-queued-s.parked, &s.reply)
 	return c.respond(s)

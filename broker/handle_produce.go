@@ -12,6 +12,7 @@ import (
 	"github.com/millrace/millrace/broker/internal/metadata"
 	"github.com/millrace/millrace/broker/internal/partition"
 	"github.com/millrace/millrace/broker/internal/quota"
+	"github.com/millrace/millrace/log"
 	"github.com/millrace/millrace/log/record"
 )
 
@@ -46,11 +47,16 @@ var errInternalTopic = fmt.Errorf("%w: clients may not write to an internal topi
 func (b *Broker) produce(c *call, req *kmsg.ProduceRequest) (reply, error) {
 	response := req.ResponseKind().(*kmsg.ProduceResponse)
 	pending := &pendingProduce{response: response}
-	if req.Acks == acksAll {
-		pending.deadline = c.now.Add(max(time.Duration(req.TimeoutMillis)*time.Millisecond, commitWaitMin))
+	var entered entries
+	refusal := error(kerr.InvalidRequiredAcks)
+	if req.Acks == acksAll || req.Acks == acksNone || req.Acks == acksLeader {
+		entered, refusal = b.enter(c, req)
 	}
-	known := req.Acks == acksAll || req.Acks == acksNone || req.Acks == acksLeader
+	if req.Acks == acksAll {
+		pending.deadline = c.now.Add(c.waited + max(time.Duration(req.TimeoutMillis)*time.Millisecond, commitWaitMin))
+	}
 	var failure error
+	count := 0
 	response.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		in, out := &req.Topics[i], &response.Topics[i]
@@ -60,10 +66,11 @@ func (b *Broker) produce(c *call, req *kmsg.ProduceRequest) (reply, error) {
 			answer := &out.Partitions[j]
 			answer.Default()
 			answer.Partition = in.Partitions[j].Partition
-			err := error(kerr.InvalidRequiredAcks)
-			if known {
-				err = b.produceBatch(c, in, j, answer, pending)
+			err := refusal
+			if err == nil {
+				err = b.produceBatch(c, in, j, entered.at(count), answer, pending)
 			}
+			count++
 			if err != nil {
 				refuse(answer, err)
 				b.metrics.batchRejected(answer.ErrorCode)
@@ -85,22 +92,11 @@ func (b *Broker) produce(c *call, req *kmsg.ProduceRequest) (reply, error) {
 
 // produceBatch appends the one batch that is meant for a partition and fills in what the client is told if it gets
 // committed.
-func (b *Broker) produceBatch(c *call, topic *kmsg.ProduceRequestTopic, i int, answer *kmsg.ProduceResponseTopicPartition,
-	pending *pendingProduce) error {
-	name := topic.Topic
-	var p *partition.Partition
-	if c.version >= firstProduceVersionTopicIDs {
-		if p, name = b.partitions.lookupID(topic.TopicID, answer.Partition); name == "" {
-			return kerr.UnknownTopicID
-		}
-	} else {
-		p = b.partitions.lookup(name, answer.Partition)
-	}
-	if p == nil {
-		return kerr.UnknownTopicOrPartition
-	}
-	if isInternalTopic(name) && c.clientID != adminClientID {
-		return errInternalTopic
+func (b *Broker) produceBatch(c *call, topic *kmsg.ProduceRequestTopic, i int, entered entry,
+	answer *kmsg.ProduceResponseTopicPartition, pending *pendingProduce) error {
+	p, name, err := b.produceTo(c, topic, answer.Partition)
+	if err != nil {
+		return err
 	}
 	batch, err := onlyBatch(topic.Partitions[i].Records, c.version)
 	if err != nil {
@@ -109,7 +105,15 @@ func (b *Broker) produceBatch(c *call, topic *kmsg.ProduceRequestTopic, i int, a
 	if err := b.disk.admit(len(batch)); err != nil {
 		return err
 	}
-	appended, err := p.Append(batch, c.now.UnixMilli(), partition.Client)
+	if entered.err != nil {
+		return entered.err
+	}
+	var appended log.Appended
+	if entered.verification == nil {
+		appended, err = p.Append(batch, c.now.UnixMilli(), partition.Client)
+	} else {
+		appended, err = p.AppendInTransaction(batch, c.now.UnixMilli(), partition.Client, entered.verification)
+	}
 	if err != nil {
 		return err
 	}
@@ -121,6 +125,25 @@ func (b *Broker) produceBatch(c *call, topic *kmsg.ProduceRequestTopic, i int, a
 	answer.LogStartOffset = appended.LogStartOffset
 	pending.batches = append(pending.batches, pendingBatch{partition: p, next: appended.LastOffset + 1, answer: answer})
 	return nil
+}
+
+// produceTo finds the partition that a client writes to, and its topic's name.
+func (b *Broker) produceTo(c *call, topic *kmsg.ProduceRequestTopic, index int32) (p *partition.Partition, name string, err error) {
+	name = topic.Topic
+	if c.version >= firstProduceVersionTopicIDs {
+		if p, name = b.partitions.lookupID(topic.TopicID, index); name == "" {
+			return nil, "", kerr.UnknownTopicID
+		}
+	} else {
+		p = b.partitions.lookup(name, index)
+	}
+	switch {
+	case p == nil:
+		return nil, "", kerr.UnknownTopicOrPartition
+	case isInternalTopic(name) && c.clientID != adminClientID:
+		return nil, "", errInternalTopic
+	}
+	return p, name, nil
 }
 
 func isInternalTopic(name string) bool {

@@ -158,7 +158,7 @@ func TestProduceRefusals(t *testing.T) {
 		{name: "two hours ahead", records: change(func(b record.Batch) {
 			binary.BigEndian.PutUint64(b[27:], uint64(time.Now().Add(2*time.Hour).UnixMilli()))
 		}), want: kerr.InvalidTimestamp},
-		{name: "transactional", records: buildBatch(t, func(o *record.Options) { producer(1, 0, 0)(o); o.Transactional = true }, "v"), want: kerr.InvalidTxnState},
+		{name: "transactional", records: buildBatch(t, func(o *record.Options) { producer(1, 0, 0)(o); o.Transactional = true }, "v"), want: kerr.TransactionalIDAuthorizationFailed},
 		{name: "sequence gap", records: buildBatch(t, producer(77, 0, 2), "v"), want: kerr.OutOfOrderSequenceNumber},
 		{name: "old epoch", records: buildBatch(t, producer(78, 0, 0), "v"), want: kerr.InvalidProducerEpoch},
 		{name: "new epoch not from 0", records: buildBatch(t, producer(78, 2, 5), "v"), want: kerr.OutOfOrderSequenceNumber},
