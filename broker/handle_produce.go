@@ -55,8 +55,22 @@ func (b *Broker) produce(c *call, req *kmsg.ProduceRequest) (reply, error) {
 	if req.Acks == acksAll {
 		pending.deadline = c.now.Add(c.waited + max(time.Duration(req.TimeoutMillis)*time.Millisecond, commitWaitMin))
 	}
-	var failure error
-	count := 0
+	failure := b.produceAll(c, req, entered, refusal, pending)
+	b.use(c, quota.Produce, float64(c.bytes)) // it is taken already: who sent it rests before the next
+	switch {
+	case req.Acks == acksNone && failure != nil:
+		return reply{}, fmt.Errorf("produce with acks=0: %w", failure)
+	case req.Acks == acksNone:
+		return reply{}, nil
+	case len(pending.batches) == 0:
+		return reply{response: response}, nil
+	}
+	return reply{later: pending.await, ready: pending.ready}, nil
+}
+
+// produceAll appends each batch, or refuses all of them, and returns the last error.
+func (b *Broker) produceAll(c *call, req *kmsg.ProduceRequest, entered entries, refusal error, pending *pendingProduce) (failure error) {
+	response, count := pending.response, 0
 	response.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	for i := range req.Topics {
 		in, out := &req.Topics[i], &response.Topics[i]
@@ -78,16 +92,7 @@ func (b *Broker) produce(c *call, req *kmsg.ProduceRequest) (reply, error) {
 			}
 		}
 	}
-	b.use(c, quota.Produce, float64(c.bytes)) // it is taken already: who sent it rests before the next
-	switch {
-	case req.Acks == acksNone && failure != nil:
-		return reply{}, fmt.Errorf("produce with acks=0: %w", failure)
-	case req.Acks == acksNone:
-		return reply{}, nil
-	case len(pending.batches) == 0:
-		return reply{response: response}, nil
-	}
-	return reply{later: pending.await, ready: pending.ready}, nil
+	return failure
 }
 
 // produceBatch appends the one batch that is meant for a partition and fills in what the client is told if it gets
