@@ -47,6 +47,7 @@ func apiTable() apis {
 		{key: 21, name: "DeleteRecords", min: 0, max: 2, handler: plain((*Broker).deleteRecords)},
 		{key: 22, name: "InitProducerId", min: 0, max: 5, handler: plain((*Broker).initProducerID)},
 		{key: 23, name: "OffsetForLeaderEpoch", min: 2, max: 4, handler: plain((*Broker).offsetForLeaderEpoch)},
+		{key: 28, name: "TxnOffsetCommit", min: 0, max: 6, handler: plain((*Broker).txnOffsetCommit)},
 		{key: 29, name: "DescribeAcls", min: 1, max: 3, handler: plain((*Broker).describeACLs)},
 		{key: 30, name: "CreateAcls", min: 1, max: 3, handler: plain((*Broker).createACLs)},
 		{key: 31, name: "DeleteAcls", min: 1, max: 3, handler: plain((*Broker).deleteACLs)},

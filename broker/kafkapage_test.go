@@ -125,6 +125,7 @@ var apiNotes = map[kmsg.Key]string{
 	kmsg.DescribeProducers:            "",
 	kmsg.UnregisterBroker:             "The only broker stays.",
 	kmsg.DescribeUserSCRAMCredentials: "No user has a password.",
+	kmsg.TxnOffsetCommit:              "The group joins the transaction by itself from 5. Topic ids from 6.",
 	kmsg.DescribeTransactions:         "There are none.",
 	kmsg.ListTransactions:             "There are none.",
 	kmsg.ListConfigResources:          "",
@@ -161,7 +162,7 @@ var unserved = []struct {
 	what string
 	keys []kmsg.Key
 }{
-	{"Transactions", []kmsg.Key{24, 25, 26, 27, 28}},
+	{"Transactions", []kmsg.Key{24, 25, 26, 27}},
 	{"SASL, tokens and users", []kmsg.Key{17, 36, 38, 39, 40, 41, 51}},
 	{"The newer group protocol (KIP-848)", []kmsg.Key{68, 69}},
 	{"Share groups (KIP-932)", []kmsg.Key{76, 77, 78, 79, 83, 84, 85, 86, 87, 90, 91, 92}},

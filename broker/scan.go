@@ -340,6 +340,7 @@ var requestShapes = func() map[int16]shape {
 		kmsg.AddOffsetsToTxn:              "s 8 2 s",
 		kmsg.EndTxn:                       "s 8 2 1",
 		kmsg.WriteTxnMarkers:              "[8 2 1 [s *4] 4 1@2]",
+		kmsg.TxnOffsetCommit:              "s s 8 2 4@3 s@3 s@3 [s@0-5 16@6 [4 8 4@2 s]]",
 		kmsg.DescribeConfigs:              "[1 s *s] 1@1 1@3",
 		kmsg.AlterConfigs:                 "[1 s [s s]] 1",
 		kmsg.DescribeLogDirs:              "[s *4]",

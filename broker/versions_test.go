@@ -40,6 +40,7 @@ var lowest = map[kmsg.Key]int16{
 	kmsg.DeleteACLs: 1, kmsg.AlterReplicaLogDirs: 1, kmsg.ElectLeaders: 0, kmsg.AlterPartitionAssignments: 0,
 	kmsg.ListPartitionReassignments: 0, kmsg.DescribeQuorum: 0, kmsg.UpdateFeatures: 0, kmsg.DescribeProducers: 0,
 	kmsg.UnregisterBroker: 0, kmsg.DescribeTransactions: 0, kmsg.ListTransactions: 0, kmsg.ListConfigResources: 0,
+	kmsg.TxnOffsetCommit:         0,
 	kmsg.DescribeTopicPartitions: 0,
 	kmsg.DescribeClientQuotas:    0, kmsg.AlterClientQuotas: 0, kmsg.DescribeUserSCRAMCredentials: 0,
 }
