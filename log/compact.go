@@ -74,12 +74,14 @@ type compaction struct {
 	end      int64           // and below it
 	lastEver int64           // the last offset of the log; its record stays, so that readers come to the end
 	newest   map[int64]int64 // last offset of each known producer: its batch stays
+	epochs   map[int64]int16 // of each known producer without a batch in it: its marker stays
 
 	reader   batchReader
 	rewriter record.Rewriter
 	keys     *keyMap
 	outcomes *outcomes // nil: no transaction was met
-	dueMs    int64     // the first delete horizon that lies ahead, -1: none
+	markers  markers
+	dueMs    int64 // the first delete horizon that lies ahead, -1: none
 	told     Compaction
 }
 
@@ -90,11 +92,14 @@ func (l *Log) newCompaction(o CompactOptions) (*compaction, error) {
 	if err := l.Err(); err != nil {
 		return nil, err
 	}
-	c := &compaction{log: l, options: o, config: l.config.Load(), cuts: l.cuts.Load(), dueMs: -1, newest: map[int64]int64{}}
+	c := &compaction{log: l, options: o, config: l.config.Load(), cuts: l.cuts.Load(), dueMs: -1,
+		newest: map[int64]int64{}, epochs: map[int64]int16{}, markers: markers{begun: newProducers()}}
 	c.lastEver = l.logEnd.Load() - 1
 	for id, e := range l.mu.producers.entries {
 		if newest := e.newest(); newest != nil {
 			c.newest[id] = newest.lastOffset
+		} else {
+			c.epochs[id] = e.epoch
 		}
 	}
 	list := *l.segments.Load()

@@ -10,7 +10,7 @@ import (
 // one of the segment that is being written. room is by how much the segment may still grow beyond its sources.
 func (c *compaction) sieve(b record.Batch, last bool, room *int64) (record.Batch, error) {
 	c.told.RecordsIn += int64(b.Count())
-	left, err := c.sieved(b, last, *room)
+	left, err := c.sieved(b, last, c.markers.follow(b), *room)
 	if err != nil {
 		return nil, err
 	}
@@ -27,9 +27,12 @@ func (c *compaction) sieve(b record.Batch, last bool, room *int64) (record.Batch
 	return left, nil
 }
 
-func (c *compaction) sieved(b record.Batch, last bool, room int64) (record.Batch, error) {
-	if b.BaseOffset() >= c.end || b.IsControl() {
+func (c *compaction) sieved(b record.Batch, last, spent bool, room int64) (record.Batch, error) {
+	switch {
+	case b.BaseOffset() >= c.end:
 		return b, nil
+	case b.IsControl():
+		return c.sievedMarker(b, last, spent, room)
 	}
 	kept, tombstones := 0, false
 	if b.Count() > 0 && !c.outcomes.voids(b) {
@@ -53,9 +56,14 @@ func (c *compaction) sieved(b record.Batch, last bool, room int64) (record.Batch
 	}
 	horizonMs := int64(record.NoTimestamp)
 	if tombstones && !b.HasDeleteHorizon() {
-		horizonMs = c.options.NowMs + min(c.config.DeleteRetentionMs, math.MaxInt64-c.options.NowMs)
+		horizonMs = c.horizonMs()
 	}
 	return c.rebuilt(b, kept, horizonMs, room)
+}
+
+// horizonMs is the delete horizon of what this pass is the first to find deletable.
+func (c *compaction) horizonMs() int64 {
+	return c.options.NowMs + min(c.config.DeleteRetentionMs, math.MaxInt64-c.options.NowMs)
 }
 
 // rebuilt is the batch of what the rewriter has kept, with a delete horizon if it fits: it makes every record longer, and the

@@ -1,15 +1,21 @@
 package log
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/millrace/millrace/internal/disk"
 )
 
-// swap puts the cleaned segment of size bytes in the place of the group, whose files and indexes are open. Its names go from
+// cleaned is what is known of a segment that was written to take the place of others.
+type cleaned struct {
+	size    int64          // bytes
+	aborted []abortedEntry // whose markers lie in it
+}
+
+// swap puts the cleaned segment in the place of the group, whose files and indexes are open. Its names go from
 // .cleaned, which Open removes, over .swap, with which Open takes it for all segments that its batches cover, to .log (Kafka's
 // sequence, each step durable before the next):
 //
@@ -20,7 +26,7 @@ import (
 // cuts is how often the log had been cut when the pass began: what a cut has taken away supersedes nothing.
 // Before the first rename is done, an error changes nothing. After it the log has failed, reads go on from the open files of
 // the group, and the next Open finishes what was begun.
-func (l *Log) swap(group []*segment, size, cuts int64) error {
+func (l *Log) swap(group []*segment, by cleaned, cuts int64) error {
 	l.upkeep.Lock()
 	defer l.upkeep.Unlock()
 	if l.cuts.Load() != cuts || !l.has(group) {
@@ -29,7 +35,7 @@ func (l *Log) swap(group []*segment, size, cuts int64) error {
 	if err := l.beginChange(); err != nil {
 		return err
 	}
-	if err := l.joinTxnIndexes(group); err != nil {
+	if err := l.joinAborted(group); err != nil {
 		return err
 	}
 	base := group[0].base
@@ -41,7 +47,10 @@ func (l *Log) swap(group []*segment, size, cuts int64) error {
 		l.pin(group)
 		return l.fail("replace segments by "+name+swapSuffix, err)
 	}
-	l.replace(group, newSegment(l.fsys, l.dir, base, size))
+	s := newSegment(l.fsys, l.dir, base, by.size)
+	s.aborted.set(by.aborted)
+	l.replace(group, s)
+	l.trimAborted(s, by.aborted)
 	return nil
 }
 
@@ -62,28 +71,38 @@ func (l *Log) beginChange() error {
 	return l.changeLocked()
 }
 
-// joinTxnIndexes makes the first segment's index of aborted transactions, of which a directory of Kafka's may have some, that of
-// all. It only ever names more than a reader asks for.
-func (l *Log) joinTxnIndexes(group []*segment) error {
-	var all []byte
+// joinAborted makes the first segment's .txnindex that of all. It only ever names more than a reader asks for, and of what lies in
+// the other segments nothing: until they go nothing changes, and a crash after that loses nothing.
+func (l *Log) joinAborted(group []*segment) error {
+	var all []abortedEntry
 	own := 0
 	for i, s := range group {
-		data, err := disk.ReadFile(l.fsys, s.path(txnIndexSuffix))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		entries, err := l.abortedIn(s)
+		if err != nil {
 			return err
 		}
-		if all = append(all, data...); i == 0 {
+		if all = append(all, entries...); i == 0 {
 			own = len(all)
 		}
 	}
 	if len(all) == own {
 		return nil
 	}
-	name := group[0].path(txnIndexSuffix)
-	if err := disk.WriteAtomic(l.fsys, name, all); err != nil {
-		return writeError("write "+name, err)
+	return replaceTxnIndex(l.fsys, group[0], appendAbortedEntries(nil, all))
+}
+
+// trimAborted makes the .txnindex of a cleaned segment say no more than it has to. A reader who got hold of the batches that
+// this pass has removed still finds their transactions: those go with the next one.
+func (l *Log) trimAborted(s *segment, entries []abortedEntry) {
+	name := s.path(txnIndexSuffix)
+	found, err := disk.ReadFile(l.fsys, name)
+	data := appendAbortedEntries(nil, entries)
+	if isAbsent(err) && len(data) == 0 || err == nil && bytes.Equal(found, data) {
+		return
 	}
-	return nil
+	if err := replaceTxnIndex(l.fsys, s, data); err != nil {
+		l.logger.Warn("transaction index of a compacted segment not replaced", "path", name, "error", err)
+	}
 }
 
 // undoSwap is called when the first rename has failed: whether it was done or not, neither name may be there afterwards.

@@ -14,11 +14,12 @@ func (c *compaction) clean(group []*segment) error {
 	w := &cleanedWriter{fsys: c.log.fsys, dir: c.log.dir, pace: c.pace, room: c.options.Room, index: indexBuilder{
 		base: group[0].base, intervalBytes: c.config.IndexIntervalBytes, indexes: newIndexes(nil, nil)}}
 	bytesIn := segmentList(group).bytes()
+	c.markers.aborted = nil
 	changed, err := c.fill(w, group, max(0, math.MaxInt32-bytesIn))
 	replaces := changed || len(group) > 1 && w.size > 0
 	if err == nil && replaces {
 		if err = w.finish(); err == nil {
-			err = c.log.swap(group, w.size, c.cuts)
+			err = c.log.swap(group, cleaned{size: w.size, aborted: c.markers.aborted}, c.cuts)
 		}
 	} else if closeErr := w.close(); err == nil {
 		err = closeErr

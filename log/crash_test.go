@@ -161,6 +161,44 @@ var scripts = []struct {
 		s.appends(1, 300)
 		s.note(s.sync(s.log))
 	}},
+	{"transactions", func(s *script) {
+		if !s.open(s.config()) {
+			return
+		}
+		s.txn(1, 300)
+		s.txn(2, 300)
+		s.end(1, record.ControlAbort)
+		s.note(s.sync(s.log))
+		s.txn(1, 900)
+		s.txn(1, 300)
+		s.end(2, record.ControlCommit)
+		s.txn(3, 10)
+		s.end(1, record.ControlAbort)
+		s.note(s.truncate(s.log, s.log.LogEndOffset()-1))
+		s.txn(2, 300)
+		s.end(2, record.ControlAbort)
+		s.note(s.close(s.log))
+		if !s.open(s.config()) {
+			return
+		}
+		s.end(1, record.ControlAbort)
+		s.txn(2, 900)
+		s.note(s.sync(s.log))
+		s.end(2, record.ControlAbort)
+		s.note(s.log.Roll(100_000))
+		s.end(3, record.ControlCommit)
+		s.appends(0, 10)
+		s.note(s.sync(s.log))
+		s.note(s.compact(s.log, 100_000, 1<<20))
+		s.note(s.compact(s.log, 100_001, 1<<20))
+		s.txn(2, 10)
+		s.note(s.log.Roll(100_000))
+		s.end(2, record.ControlAbort)
+		s.note(s.deleteBefore(s.log, 4))
+		s.note(s.retain(s.log, 1_000_000))
+		s.appends(0, 10)
+		s.note(s.sync(s.log))
+	}},
 	{"compact", func(s *script) {
 		if !s.open(s.config()) {
 			return
@@ -182,6 +220,18 @@ var scripts = []struct {
 		s.appends(2, 10)
 		s.note(s.sync(s.log))
 	}},
+}
+
+// txn appends a batch of a transaction, and with a marker ends it.
+func (s *script) txn(producer int64, valueBytes int) {
+	options := record.Options{Producer: &record.Producer{ID: producer}, Transactional: true}
+	s.note(s.append(s.log, s.buildWith(options, 2, valueBytes, int64(s.built+1)*1000), 0))
+}
+
+func (s *script) end(producer int64, how record.ControlType) {
+	s.built++
+	marker := record.EndTxnMarker{Type: how, ProducerID: producer, TimestampMs: int64(s.built) * 1000}
+	s.note(s.append(s.log, marker.Batch(), 0))
 }
 
 // losses are the crashes that are tried after each operation.

@@ -12,12 +12,13 @@
 //	<base>.log                   batches as they go over the wire, back to back; the name is the first offset
 //	<base>.index                 sparse: offset -> position
 //	<base>.timeindex             sparse: largest timestamp so far -> offset
+//	<base>.txnindex              transactions that were aborted in the segment; not there if none was
 //	leader-epoch-checkpoint      where each leader epoch begins; saved when a segment is sealed
 //	partition.metadata           the topic's id
 //
 // What Kafka has no file for goes into files with names of our own, which Kafka ignores:
 //
-//	<offset>.producers           idempotent producers below the offset, five batches each
+//	<offset>.producers           producers below the offset, five batches each, and their open transactions
 //	millrace.checkpoint          log start, recovery point, and whether the log was closed in order
 //	millrace.syncmark            how far the log is durable, after every sync
 //	millrace.cleaner             how far the log has been compacted, and below which offset some may be missing
@@ -53,6 +54,12 @@
 //   - the start is durable before a file goes: no crash during a deletion leaves a hole
 //     (TestCrashAfterEveryOperation, the scripts "retention" and "delete before").
 //   - recovery is idempotent: a second one changes nothing (TestTornTailIsSetAsideAndCut).
+//   - transactions are a fold: what is open, what is stable and what was aborted follows from the batches alone, through
+//     restarts, crashes, cuts, retention and compaction; below the first unstable offset every transaction is decided
+//     (TestTransactionsAreAFoldOfTheLog, TestCrashAfterEveryOperation, the script "transactions").
+//   - a marker outlives its records: compaction removes it only after the last batch of its transaction, and after its delete
+//     horizon, so that nothing that was decided is ever open again (TestMarkersGoWhenTheirRecordsHave,
+//     TestCompactionOfTransactionsSurvivesKills).
 //   - producers outlive segments: what is known of them does not depend on what retention has left
 //     (TestRetention, TestTruncateKeepsProducersWhoseSegmentsAreGone).
 package log

@@ -55,6 +55,11 @@ type stored struct {
 	epoch int32
 }
 
+// options are those that the batch was appended with.
+func (s stored) options() log.AppendOptions {
+	return log.AppendOptions{NowMs: s.MaxTimestampMs(), LeaderEpoch: s.epoch, Internal: s.IsControl()}
+}
+
 // ledger is what a test knows of a log: what it offered, and what the log has promised about it.
 // Its methods may be called while the log's are under way.
 type ledger struct {
@@ -109,8 +114,14 @@ func (l *ledger) build(producer int64, records, valueBytes int) record.Batch {
 }
 
 func (l *ledger) buildAt(producer int64, records, valueBytes int, timestampMs int64) record.Batch {
+	return l.buildWith(record.Options{Producer: &record.Producer{ID: producer}}, records, valueBytes, timestampMs)
+}
+
+func (l *ledger) buildWith(options record.Options, records, valueBytes int, timestampMs int64) record.Batch {
 	l.built++
-	b := record.NewBuilder(record.Options{Producer: &record.Producer{ID: producer, BaseSequence: l.sequences[producer]}})
+	producer := options.Producer.ID
+	options.Producer.BaseSequence = l.sequences[producer]
+	b := record.NewBuilder(options)
 	for i := range records {
 		value := fmt.Appendf(nil, "batch %d record %d ", l.built, i)
 		value = append(value, bytes.Repeat([]byte{byte('a' + l.built%26)}, valueBytes)...)
@@ -133,9 +144,11 @@ func (l *ledger) append(to *log.Log, b record.Batch, epoch int32) error {
 	l.mu.Lock()
 	l.mu.tails = append(l.mu.tails, expected)
 	l.mu.Unlock()
-	appended, err := to.Append(slices.Clone(b), log.AppendOptions{NowMs: expected.MaxTimestampMs(), LeaderEpoch: epoch})
+	appended, err := to.Append(slices.Clone(b), expected.options())
 	if err != nil {
-		l.sequences[b.ProducerID()] = b.BaseSequence() // what comes next takes its place
+		if !b.IsControl() {
+			l.sequences[b.ProducerID()] = b.BaseSequence() // what comes next takes its place
+		}
 		return err
 	}
 	if appended.Duplicate || appended.BaseOffset != end || appended.LastOffset != expected.LastOffset() {
@@ -281,7 +294,9 @@ func (l *ledger) adopt(opened *log.Log) error {
 func (l *ledger) resequenceLocked() {
 	clear(l.sequences)
 	for _, s := range l.mu.content {
-		l.sequences[s.ProducerID()] = s.LastSequence() + 1
+		if !s.IsControl() {
+			l.sequences[s.ProducerID()] = s.LastSequence() + 1
+		}
 	}
 }
 
@@ -308,10 +323,11 @@ func (k known) check(l *log.Log) ([]record.Batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := k.checkContent(found, start, end); err != nil {
-		return nil, err
+	content, reason := k.match(found, start, end)
+	if reason != "" {
+		return nil, broken("%s", reason)
 	}
-	return found, checkLookups(l, found)
+	return found, errors.Join(checkLookups(l, found), checkTransactions(l, found, content))
 }
 
 // checkContent holds found, which is the log from start to end, against each content that may be there.
@@ -541,7 +557,10 @@ func (k known) retryAll(l *log.Log, found []record.Batch) error {
 	}
 	for _, s := range k.content {
 		present := s.NextOffset() <= end
-		appended, err := l.Append(slices.Clone(s.Batch), log.AppendOptions{NowMs: s.MaxTimestampMs(), LeaderEpoch: s.epoch})
+		if present && s.IsControl() {
+			continue // a second one would be appended
+		}
+		appended, err := l.Append(slices.Clone(s.Batch), s.options())
 		switch {
 		case err == nil && present && !appended.Duplicate:
 			return broken("a second copy of the batch at %d went to %d", s.BaseOffset(), appended.BaseOffset)
@@ -571,7 +590,7 @@ func (k known) retryAll(l *log.Log, found []record.Batch) error {
 // lastOfProducer says whether s is the last batch of its producer below end.
 func lastOfProducer(content []stored, s stored, end int64) bool {
 	for _, other := range content {
-		if other.BaseOffset() > s.BaseOffset() && other.NextOffset() <= end && other.ProducerID() == s.ProducerID() {
+		if other.BaseOffset() > s.BaseOffset() && other.NextOffset() <= end && other.ProducerID() == s.ProducerID() && !other.IsControl() {
 			return false
 		}
 	}

@@ -286,3 +286,18 @@ func TestOldProducerSnapshotIsRead(t *testing.T) {
 		t.Errorf("read %+v", e)
 	}
 }
+
+func TestAbortedTransactionsOverlapAcrossSegments(t *testing.T) {
+	l, _ := mustOpen(t, testOptions(disk.NewMem()))
+	defer l.Close()
+	mustAppend(t, l, txnBatch(t, 1, 0, 0, 1), 1000)
+	mustAppend(t, l, txnBatch(t, 2, 0, 0, 1), 1000)
+	end(t, l, endOf(1, 0, 0, record.ControlAbort))
+	if err := l.Roll(1000); err != nil {
+		t.Fatal(err)
+	}
+	end(t, l, endOf(2, 0, 0, record.ControlAbort))
+	checkAborted(t, l, 0, 1, AbortedTransaction{1, 0, 2})
+	checkAborted(t, l, 0, 2, AbortedTransaction{1, 0, 2}, AbortedTransaction{2, 1, 3})
+	checkAborted(t, l, 3, 4, AbortedTransaction{2, 1, 3})
+}

@@ -37,8 +37,8 @@ func (l *Log) writeAbortedLocked() (err error) {
 	return nil
 }
 
-// sealAbortedLocked completes the active segment's .txnindex and makes it durable. A segment without aborted transactions
-// has none.
+// sealAbortedLocked completes the active segment's .txnindex and makes it durable, its name too: a file that is not there would
+// say that nothing was aborted, once there is a later snapshot of the producers. A segment without aborted transactions has none.
 func (l *Log) sealAbortedLocked() error {
 	active := &l.mu.active
 	if entries, _ := active.segment.aborted.get(); len(entries) == 0 {
@@ -47,7 +47,10 @@ func (l *Log) sealAbortedLocked() error {
 	if err := l.writeAbortedLocked(); err != nil {
 		return writeError("write "+active.segment.path(txnIndexSuffix), err)
 	}
-	return sealFile(active.abortedFile, int64(active.savedAborted)*abortedEntrySize)
+	if err := sealFile(active.abortedFile, int64(active.savedAborted)*abortedEntrySize); err != nil {
+		return err
+	}
+	return l.fsys.SyncDir(l.dir)
 }
 
 // settleAborted makes what is known of aborted transactions agree with the batches that were replayed after the snapshot.
