@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -340,6 +341,71 @@ func TestCodesOfCoordinatorsThatCannotSay(t *testing.T) {
 		commit := transactionalCommit{version: test.version}
 		if code := commit.code(fmt.Errorf("wrapped: %w", test.err)); code != test.want.Code {
 			t.Errorf("v%d, %v: error %v", test.version, test.err, kerr.ErrorForCode(code))
+		}
+	}
+}
+
+// TestCrashDuringACommitOfOffsets: whatever a crash leaves of a transaction that was being committed, its offsets are all
+// there or none, all are if the commit was answered, and nobody waits for a stable one for ever (A16).
+func TestCrashDuringACommitOfOffsets(t *testing.T) {
+	const id = "p"
+	var p *offsetProducer
+	states := crashesDuring(t, func(b *Broker) {
+		createTopic(t, b, "t", 2)
+		c := dial(t, b)
+		c.commit(8, "g", "t", 0, 1)
+		c.commit(8, "g", "t", 1, 1)
+		p = newOffsetProducer(t, b, c, id)
+		r := p.request(5, "g", 2)
+		second := r.Topics[0].Partitions[0]
+		second.Partition = 1
+		r.Topics[0].Partitions = append(r.Topics[0].Partitions, second)
+		if code := c.txnCommitCode(r); code != 0 {
+			t.Fatal(code)
+		}
+	}, func(*Broker) { p.end(5, true) })
+	outcomes := map[int64]int{}
+	for _, state := range states {
+		t.Run(state.title, func(t *testing.T) {
+			b, stop := startOn(t, state.files, nil)
+			defer stop()
+			fence(t, b, id)
+			c := dial(t, b)
+			var offsets []int64
+			for partition := range int32(2) {
+				o := c.fetchStable(8, "g", partition, true, false)
+				if o.ErrorCode != 0 {
+					t.Fatalf("nobody has a transaction open: %+v", o)
+				}
+				offsets = append(offsets, o.Offset)
+			}
+			if offsets[0] != offsets[1] || state.acknowledged && offsets[0] != 2 {
+				t.Errorf("offsets %v", offsets)
+			}
+			outcomes[offsets[0]]++
+			wantNoOpenTransaction(t, b)
+		})
+	}
+	if outcomes[1] == 0 || outcomes[2] == 0 || len(outcomes) > 2 {
+		t.Errorf("outcomes %v", outcomes)
+	}
+}
+
+// fence begins anew with a transactional id, which aborts what is open, or waits until what was decided is done.
+func fence(t *testing.T, b *Broker, id string) {
+	t.Helper()
+	if err := b.producerIDs.stock(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		answer, err := askTransaction[txn.InitAnswer](t.Context(), b.transactions, id, func(s *txn.State, _ txn.Ticket) any {
+			return s.InitProducerID(txn.InitRequest{TransactionalID: id, TimeoutMs: 60_000, ProducerID: -1, ProducerEpoch: -1})
+		})
+		switch {
+		case err == nil && answer.Code == txn.None:
+			return
+		case err != nil || answer.Code != txn.ConcurrentTransactions || time.Now().After(deadline):
+			t.Fatal(answer, err)
 		}
 	}
 }
