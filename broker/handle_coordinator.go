@@ -54,7 +54,7 @@ func (b *Broker) checkCoordinator(c *call, kind int8) error {
 	case coordinatorTypeGroup:
 		_, err = b.groups.available(c.ctx)
 	case coordinatorTypeTransaction:
-		err = errNoTransactions
+		_, err = b.transactions.available(c.ctx)
 	default:
 		err = fmt.Errorf("%w: coordinator type %d is not served", kerr.InvalidRequest, kind)
 	}

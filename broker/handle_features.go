@@ -22,7 +22,7 @@ type feature struct {
 // Clients act on transaction.version alone: below 2 they use the older transaction protocol.
 var features = []feature{
 	{metadata.FeatureMetadata, metadata.Version, metadata.Version, func(*metadata.Image) int16 { return metadata.Version }},
-	{metadata.FeatureTransaction, 0, 0, func(*metadata.Image) int16 { return 0 }},
+	{metadata.FeatureTransaction, 0, metadata.TransactionVersionMax, (*metadata.Image).TransactionVersion},
 }
 
 func featureNamed(name string) *feature {

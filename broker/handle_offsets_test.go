@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -247,7 +248,7 @@ func TestProducerIDsAreUniqueThroughRestarts(t *testing.T) {
 func TestInitProducerIDRefusals(t *testing.T) {
 	b := startBroker(t, Options{}, nil)
 	c := dial(t, b)
-	empty, id := "", "orders"
+	empty, id, long := "", "orders", strings.Repeat("x", 1<<15-1)
 	for _, test := range []struct {
 		id    *string
 		pid   int64
@@ -259,7 +260,10 @@ func TestInitProducerIDRefusals(t *testing.T) {
 		{nil, 5, -1, kerr.InvalidRequest},
 		{nil, -1, 5, kerr.InvalidRequest},
 		{&empty, -1, -1, kerr.InvalidRequest},
-		{&id, -1, -1, kerr.TransactionalIDAuthorizationFailed},
+		{&id, 5, -1, kerr.InvalidRequest},
+		{&id, -1, 5, kerr.InvalidRequest},
+		{&id, -1, -1, nil},
+		{&long, -1, -1, nil}, // no record holds a longer one, and no request may
 	} {
 		r := kmsg.NewPtrInitProducerIDRequest()
 		r.SetVersion(4)

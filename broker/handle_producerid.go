@@ -13,13 +13,6 @@ import (
 
 // InitProducerId 0-5 (KIP-98, KIP-360, KIP-890).
 
-// errNoTransactions is what a transactional producer is told. Clients retry UNSUPPORTED_VERSION (librdkafka) or
-// COORDINATOR_NOT_AVAILABLE (all) until a timeout that hides the reason; this code ends each of them at once.
-var errNoTransactions = fmt.Errorf("%w: the broker has no transactions", kerr.TransactionalIDAuthorizationFailed)
-
-// transactionsServed says whether transactional producers are let in.
-const transactionsServed = false
-
 // firstInitVersionFenced is the first version of InitProducerId whose clients know PRODUCER_FENCED.
 const firstInitVersionFenced = 4
 
@@ -47,9 +40,6 @@ func (b *Broker) initProducer(ctx context.Context, req *kmsg.InitProducerIDReque
 		return id, 0, err
 	case *req.TransactionalID == "":
 		return 0, 0, errEmptyTransactionalID
-	}
-	if !transactionsServed {
-		return 0, 0, errNoTransactions
 	}
 	if err := b.producerIDs.stock(ctx, producerIDStockMin); err != nil {
 		return 0, 0, fmt.Errorf("%w: %w", kerr.CoordinatorNotAvailable, err)

@@ -40,7 +40,7 @@ func TestDescribeProducersNamesWhoWrote(t *testing.T) {
 	}
 }
 
-func TestThereAreNoTransactions(t *testing.T) {
+func TestWithoutTransactionsNoneAreListed(t *testing.T) {
 	b := startBroker(t, Options{}, nil)
 	c := dial(t, b)
 	bad := "["

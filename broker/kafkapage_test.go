@@ -84,13 +84,13 @@ func firstDifference(was, is string) string {
 
 // apiNotes say what the versions of an API do not tell.
 var apiNotes = map[kmsg.Key]string{
-	kmsg.Produce:                      "One batch of format 2 per partition. 0-2 are advertised and refused, so that librdkafka 2.0 compresses (KAFKA-18659). Topic ids from 13. No transactions.",
+	kmsg.Produce:                      "One batch of format 2 per partition. 0-2 are advertised and refused, so that librdkafka 2.0 compresses (KAFKA-18659). Topic ids from 13.",
 	kmsg.Fetch:                        "Long polls, sessions (KIP-227), leader epochs (KIP-320), diverging epochs (KIP-595). Topic ids from 13.",
 	kmsg.ListOffsets:                  "By time, and -1 to -6. -5 and -6, which are about tiered storage, are never found.",
 	kmsg.Metadata:                     "Creates missing topics when client and broker both want it, and answers once they can be used.",
 	kmsg.OffsetCommit:                 "Topic ids from 10.",
 	kmsg.OffsetFetch:                  "Several groups from 8, topic ids from 10.",
-	kmsg.FindCoordinator:              "Groups only. Transactions and share groups are refused.",
+	kmsg.FindCoordinator:              "Groups and transactions. Share groups are refused.",
 	kmsg.JoinGroup:                    "The classic protocol: eager and cooperative, static members (KIP-345).",
 	kmsg.Heartbeat:                    "",
 	kmsg.LeaveGroup:                   "Several members from 3.",
@@ -101,7 +101,7 @@ var apiNotes = map[kmsg.Key]string{
 	kmsg.CreateTopics:                 "Replication factor 1, or -1.",
 	kmsg.DeleteTopics:                 "By name, from 6 by id.",
 	kmsg.DeleteRecords:                "",
-	kmsg.InitProducerID:               "Idempotent producers only.",
+	kmsg.InitProducerID:               "Idempotent and transactional producers.",
 	kmsg.OffsetForLeaderEpoch:         "",
 	kmsg.DescribeConfigs:              "Topics, this broker, all brokers, and the level of the logger `root`; with sources, synonyms, types and documentation.",
 	kmsg.AlterConfigs:                 "Topics and brokers.",
@@ -121,13 +121,17 @@ var apiNotes = map[kmsg.Key]string{
 	kmsg.AlterPartitionAssignments:    "To this broker, where every partition is already; nothing to cancel.",
 	kmsg.ListPartitionReassignments:   "There are none.",
 	kmsg.DescribeQuorum:               "A quorum of one.",
-	kmsg.UpdateFeatures:               "To the levels that are in force.",
+	kmsg.UpdateFeatures:               "`transaction.version` from 0 to 2.",
 	kmsg.DescribeProducers:            "",
 	kmsg.UnregisterBroker:             "The only broker stays.",
 	kmsg.DescribeUserSCRAMCredentials: "No user has a password.",
+	kmsg.AddPartitionsToTxn:           "4 and 5, of several transactions, as brokers send them.",
+	kmsg.AddOffsetsToTxn:              "",
+	kmsg.DescribeTransactions:         "",
+	kmsg.ListTransactions:             "",
+	kmsg.EndTxn:                       "Answered when readers see the outcome.",
+	kmsg.WriteTxnMarkers:              "For operators: ends a transaction in a partition behind the coordinator's back.",
 	kmsg.TxnOffsetCommit:              "The group joins the transaction by itself from 5. Topic ids from 6.",
-	kmsg.DescribeTransactions:         "There are none.",
-	kmsg.ListTransactions:             "There are none.",
 	kmsg.ListConfigResources:          "",
 	kmsg.DescribeTopicPartitions:      "Pages of up to 2000 partitions.",
 }
@@ -162,7 +166,6 @@ var unserved = []struct {
 	what string
 	keys []kmsg.Key
 }{
-	{"Transactions", []kmsg.Key{24, 25, 26, 27}},
 	{"SASL, tokens and users", []kmsg.Key{17, 36, 38, 39, 40, 41, 51}},
 	{"The newer group protocol (KIP-848)", []kmsg.Key{68, 69}},
 	{"Share groups (KIP-932)", []kmsg.Key{76, 77, 78, 79, 83, 84, 85, 86, 87, 90, 91, 92}},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync/atomic"
+	"time"
 	"unicode/utf16"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -145,8 +146,13 @@ func (t *shardedTopic[M]) present(image *metadata.Image) *shards[M] {
 	return s
 }
 
-// available is ensure whose errors wrap COORDINATOR_NOT_AVAILABLE or COORDINATOR_LOAD_IN_PROGRESS.
+// loadWaitMax is how long a request waits for shards that somebody else loads.
+const loadWaitMax = 5 * time.Second
+
+// available is ensure whose errors wrap COORDINATOR_NOT_AVAILABLE, or COORDINATOR_LOAD_IN_PROGRESS after loadWaitMax.
 func (t *shardedTopic[M]) available(ctx context.Context) (*shards[M], error) {
+	ctx, cancel := context.WithTimeout(ctx, loadWaitMax)
+	defer cancel()
 	s, err := t.ensure(ctx)
 	if err != nil && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
 		err = fmt.Errorf("%w: %w", kerr.CoordinatorNotAvailable, err)

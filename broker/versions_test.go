@@ -40,6 +40,7 @@ var lowest = map[kmsg.Key]int16{
 	kmsg.DeleteACLs: 1, kmsg.AlterReplicaLogDirs: 1, kmsg.ElectLeaders: 0, kmsg.AlterPartitionAssignments: 0,
 	kmsg.ListPartitionReassignments: 0, kmsg.DescribeQuorum: 0, kmsg.UpdateFeatures: 0, kmsg.DescribeProducers: 0,
 	kmsg.UnregisterBroker: 0, kmsg.DescribeTransactions: 0, kmsg.ListTransactions: 0, kmsg.ListConfigResources: 0,
+	kmsg.AddPartitionsToTxn: 0, kmsg.AddOffsetsToTxn: 0, kmsg.EndTxn: 0, kmsg.WriteTxnMarkers: 1,
 	kmsg.TxnOffsetCommit:         0,
 	kmsg.DescribeTopicPartitions: 0,
 	kmsg.DescribeClientQuotas:    0, kmsg.AlterClientQuotas: 0, kmsg.DescribeUserSCRAMCredentials: 0,
@@ -108,13 +109,8 @@ func TestZeroFeaturesAreHiddenFromOldClients(t *testing.T) {
 		if len(answer.SupportedFeatures) != want {
 			t.Errorf("version %d: features %+v", version, answer.SupportedFeatures)
 		}
-		for _, f := range answer.SupportedFeatures {
-			if f.Name == "transaction.version" && f.MaxVersion > 0 {
-				t.Errorf("transaction.version %d is not served", f.MaxVersion)
-			}
-		}
-		if f := answer.FinalizedFeatures; len(f) != 1 || f[0].Name != "metadata.version" || f[0].MinVersionLevel != 7 ||
-			f[0].MaxVersionLevel != 7 || answer.FinalizedFeaturesEpoch <= 0 {
+		if f := answer.FinalizedFeatures; len(f) != 2 || f[0].Name != "metadata.version" || f[0].MinVersionLevel != 7 || f[0].MaxVersionLevel != 7 ||
+			f[1].Name != "transaction.version" || f[1].MinVersionLevel != 2 || f[1].MaxVersionLevel != 2 || answer.FinalizedFeaturesEpoch <= 0 {
 			t.Errorf("version %d: finalized %+v in epoch %d", version, f, answer.FinalizedFeaturesEpoch)
 		}
 	}
