@@ -18,9 +18,11 @@ func TestTransactionsKeepTheirPromises(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := &harness{t: rt, feature: 2, lastID: 999, owners: make(map[identity]int)}
 		h.start()
-		rt.Repeat(map[string]func(*rapid.T){
+		actions := map[string]func(*rapid.T){
 			"new producer": h.newProducer,
 			"next epoch":   h.nextEpoch,
+			"transaction":  h.transaction,
+			"another":      h.transaction,
 			"add":          func(t *rapid.T) { h.claim(t, true) },
 			"add more":     func(t *rapid.T) { h.claim(t, true) },
 			"verify":       func(t *rapid.T) { h.claim(t, false) },
@@ -38,7 +40,10 @@ func TestTransactionsKeepTheirPromises(t *testing.T) {
 			"exhaust":      h.exhaust,
 			"crash":        h.crash,
 			"":             h.check,
-		})
+		}
+		for range 4 { // what is wrong shows in long histories
+			rt.Repeat(actions)
+		}
 		h.settle()
 	})
 }
@@ -360,6 +365,8 @@ func (h *harness) exhaust(t *rapid.T) {
 	if !ok || m.phase == Ongoing || m.phase.decided() || m.producerEpoch > epochLast-2 || len(h.held) > 0 || h.refuse {
 		t.Skip()
 	}
+	was := m.producerEpoch
+	m.phase = Empty
 	m.producerEpoch = epochLast - int16(rapid.IntRange(0, 2).Draw(t, "left"))
 	m.lastProducerEpoch = noProducerEpoch
 	r := h.state.record(id, &m)
@@ -370,8 +377,9 @@ func (h *harness) exhaust(t *rapid.T) {
 	}
 	h.committed = len(h.records)
 	for _, p := range h.producers {
-		if p.transactionalID == id && p.producerID == m.producerID && p.epoch == m.producerEpoch {
-			t.Fatal("the epoch is taken")
+		if p.transactionalID == id && p.producerID == m.producerID && p.epoch == was {
+			p.epoch = m.producerEpoch
+			h.owners[p.identity] = p.number
 		}
 	}
 }
@@ -380,13 +388,7 @@ func (h *harness) exhaust(t *rapid.T) {
 func (h *harness) settle() {
 	h.refuse, h.noIDs = false, false
 	for range 3 {
-		h.committed = len(h.records)
-		h.letOut()
-		for len(h.handed) > 0 {
-			m := h.handed[0]
-			h.handed = h.handed[1:]
-			h.report(m, m.Partitions)
-		}
+		h.quiet()
 		h.tick(60_000 + endWaitMs + retryMs)
 	}
 	if len(h.waiting) > 0 {
@@ -398,6 +400,19 @@ func (h *harness) settle() {
 		}
 	}
 	h.check(h.t)
+}
+
+// quiet commits all records, and writes all markers.
+func (h *harness) quiet() {
+	h.committed = len(h.records)
+	h.letOut()
+	for len(h.handed) > 0 {
+		m := h.handed[0]
+		h.handed = h.handed[1:]
+		h.report(m, m.Partitions)
+	}
+	h.committed = len(h.records)
+	h.letOut()
 }
 
 // check compares what a restart would find with what is there.

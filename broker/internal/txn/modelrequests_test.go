@@ -61,6 +61,24 @@ func (h *harness) end(t *rapid.T) {
 	}})
 }
 
+// transaction is what producers do when nothing gets in between.
+func (h *harness) transaction(t *rapid.T) {
+	p := h.someone(t)
+	h.quiet()
+	if p.producerID == noProducerID {
+		h.initialize(t, p)
+		h.quiet()
+	}
+	partitions := []Partition{{"t", 0}}
+	h.send(t, p, &request{claim: &Claim{p.transactionalID, p.producerID, p.epoch, partitions, true, p.version}})
+	h.quiet()
+	commit := rapid.Bool().Draw(t, "commit")
+	h.send(t, p, &request{end: &EndRequest{p.transactionalID, p.producerID, p.epoch, commit, p.version}})
+	if rapid.Bool().Draw(t, "to its end") {
+		h.quiet()
+	}
+}
+
 // send is the first time that a request comes.
 func (h *harness) send(t *rapid.T, p *producer, r *request) {
 	r.by = p
