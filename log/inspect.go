@@ -40,29 +40,32 @@ type SegmentInfo struct {
 	Bytes            int64  `json:"bytes"`
 	IndexEntries     int    `json:"index_entries"`     // -1: no such file
 	TimeIndexEntries int    `json:"timeindex_entries"` // -1: no such file
+	TxnIndexEntries  int    `json:"txnindex_entries"`  // -1: no such file
 }
 
 // BatchInfo is what the header of one batch says, and where it lies.
 type BatchInfo struct {
-	Position       int64  `json:"position"`
-	Bytes          int    `json:"bytes"`
-	BaseOffset     int64  `json:"base_offset"`
-	LastOffset     int64  `json:"last_offset"`
-	Count          int32  `json:"count"`
-	Codec          string `json:"codec"`
-	LeaderEpoch    int32  `json:"leader_epoch"`
-	ProducerID     int64  `json:"producer_id"`
-	ProducerEpoch  int16  `json:"producer_epoch"`
-	BaseSequence   int32  `json:"base_sequence"`
-	LastSequence   int32  `json:"last_sequence"`
-	TimestampType  string `json:"timestamp_type"`
-	BaseTimestamp  int64  `json:"base_timestamp"` // ms
-	MaxTimestamp   int64  `json:"max_timestamp"`  // ms
-	Transactional  bool   `json:"transactional"`
-	Control        string `json:"control"` // the kind of a control batch, else empty
-	CRC            uint32 `json:"crc"`
-	CRCOK          bool   `json:"crc_ok"`
-	RecordsProblem string `json:"records_problem"` // why the records cannot be walked, else empty
+	Position      int64  `json:"position"`
+	Bytes         int    `json:"bytes"`
+	BaseOffset    int64  `json:"base_offset"`
+	LastOffset    int64  `json:"last_offset"`
+	Count         int32  `json:"count"`
+	Codec         string `json:"codec"`
+	LeaderEpoch   int32  `json:"leader_epoch"`
+	ProducerID    int64  `json:"producer_id"`
+	ProducerEpoch int16  `json:"producer_epoch"`
+	BaseSequence  int32  `json:"base_sequence"`
+	LastSequence  int32  `json:"last_sequence"`
+	TimestampType string `json:"timestamp_type"`
+	BaseTimestamp int64  `json:"base_timestamp"` // ms
+	MaxTimestamp  int64  `json:"max_timestamp"`  // ms
+	Transactional bool   `json:"transactional"`
+	Control       string `json:"control"` // the kind of a control batch, else empty
+	// CoordinatorEpoch is that of a marker which ends a transaction, else -1.
+	CoordinatorEpoch int32  `json:"coordinator_epoch"`
+	CRC              uint32 `json:"crc"`
+	CRCOK            bool   `json:"crc_ok"`
+	RecordsProblem   string `json:"records_problem"` // why the records cannot be walked, else empty
 }
 
 // FileInfo is a file beside the segments and what it says, in words.
@@ -83,9 +86,14 @@ type Summary struct {
 	LogEndOffset   int64  `json:"log_end_offset"` // after the last sound batch
 	DurableOffset  int64  `json:"durable_offset"` // known to be durable at the least
 	ClosedInOrder  bool   `json:"closed_in_order"`
-	Damage         int    `json:"damage"`     // findings of each severity
-	Repairable     int    `json:"repairable"` //
-	Notes          int    `json:"notes"`
+	// OpenTransactions are open at the log end, from FirstUnstableOffset on; -1: none. AbortedTransactions have their marker here.
+	OpenTransactions    int   `json:"open_transactions"`
+	FirstUnstableOffset int64 `json:"first_unstable_offset"`
+	AbortedTransactions int   `json:"aborted_transactions"`
+
+	Damage     int `json:"damage"`     // findings of each severity
+	Repairable int `json:"repairable"` //
+	Notes      int `json:"notes"`
 }
 
 // Visitor is told what Inspect comes across, in the order of the log. Any function may be nil; an error from one ends
@@ -162,8 +170,10 @@ type inspection struct {
 	seen            epochs // of the batches
 	next            int64  // offset that the next batch must have
 	latestEpoch     int32
-	firstStart      int64 // log start when the inspection began; a broker may move it meanwhile
-	lastVanished    bool  // the segment that was looked at last is gone
+	firstStart      int64      // log start when the inspection began; a broker may move it meanwhile
+	lastVanished    bool       // the segment that was looked at last is gone
+	transactions    *producers // nil: nobody follows them
+	begun           *producers // of the batches alone: an abort without a batch needs no index
 }
 
 func (i *inspection) run() error {
@@ -194,7 +204,11 @@ func (i *inspection) run() error {
 	if err := i.inspectBeginning(); err != nil {
 		return err
 	}
-	i.latestEpoch = UndefinedEpoch
+	i.latestEpoch, i.summary.FirstUnstableOffset = UndefinedEpoch, -1
+	if len(directory.segments) > 0 {
+		i.beginTransactions()
+		defer i.endTransactions()
+	}
 	for n, s := range directory.segments {
 		if err := i.inspectSegment(s, n == 0, n == len(directory.segments)-1); err != nil {
 			return err

@@ -201,7 +201,7 @@ func describeProducers(data []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d producers", len(p.entries)), nil
+	return p.describeOpen(fmt.Sprintf("%d producers", len(p.entries))), nil
 }
 
 func describeKafkaProducers(data []byte) (string, error) {
@@ -209,15 +209,5 @@ func describeKafkaProducers(data []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d producers, written by Kafka", len(p.entries)), nil
-}
-
-// txnEntrySize is that of an entry of a .txnindex file: version, producer id, first, last and last stable offset.
-const txnEntrySize = 2 + 8 + 8 + 8 + 8
-
-func describeTxnIndex(data []byte) (string, error) {
-	if len(data)%txnEntrySize != 0 {
-		return "", fmt.Errorf("%d bytes are no whole entry", len(data)%txnEntrySize)
-	}
-	return fmt.Sprintf("%d aborted transactions", len(data)/txnEntrySize), nil
+	return p.describeOpen(fmt.Sprintf("%d producers, written by Kafka", len(p.entries))), nil
 }

@@ -74,7 +74,7 @@ func (w *segmentInspection) openIndexes() error {
 		}
 		*index.entries = splitEntries(data, index.size)
 	}
-	return nil
+	return w.openTxnIndex()
 }
 
 // splitEntries cuts an index file into entries, without the zeros that Kafka's preallocation leaves at the end.
@@ -146,6 +146,7 @@ func (w *segmentInspection) closeIndexes(end int64) error {
 			x.complain(timeIndexSuffix, -1, "the largest timestamp of the segment, %d, has no entry", x.maxTimestampMs)
 		}
 	}
+	w.closeTxnIndex()
 	if len(x.problems) == 0 || x.torn { // torn: the batches that the entries speak of cannot be read
 		return nil
 	}
@@ -156,7 +157,7 @@ func (w *segmentInspection) closeIndexes(end int64) error {
 		return nil
 	}
 	for _, p := range x.problems {
-		err := w.find(Repairable, w.segment.path(p.suffix), p.at, p.problem, "remove the file while no broker runs: it is made anew from the batches")
+		err := w.find(Repairable, w.segment.path(p.suffix), p.at, p.problem, indexRemedy(p.suffix))
 		if err != nil {
 			return err
 		}

@@ -19,8 +19,10 @@ type segmentInspection struct {
 	last    bool
 	unsure  bool // the batch before is corrupt: how far its offsets went is not known
 	buffer  []byte
-	indexes indexInspection
 	reader  record.Reader
+
+	indexes  indexInspection
+	txnIndex txnIndexInspection
 }
 
 func (i *inspection) inspectSegment(s *segment, first, last bool) error {
@@ -50,7 +52,8 @@ func (i *inspection) inspectSegment(s *segment, first, last bool) error {
 	}
 	if i.visit.Segment != nil {
 		info := SegmentInfo{Name: fileName(s.base, logSuffix), BaseOffset: s.base, Bytes: size,
-			IndexEntries: w.indexes.offsetCount(), TimeIndexEntries: w.indexes.timeCount()}
+			IndexEntries: w.indexes.offsetCount(), TimeIndexEntries: w.indexes.timeCount(),
+			TxnIndexEntries: known(w.txnIndex.known, len(w.txnIndex.entries))}
 		if err := i.visit.Segment(info); err != nil {
 			return err
 		}
@@ -235,6 +238,9 @@ func (w *segmentInspection) sound(b record.Batch, position int64, info *BatchInf
 	} else {
 		w.latestEpoch = epoch
 	}
+	if err := w.transaction(b); err != nil {
+		return complain("%v", err)
+	}
 	if !w.options.Records {
 		return nil
 	}
@@ -267,12 +273,15 @@ func batchInfo(b record.Batch, position int64) BatchInfo {
 		Codec: b.Codec().String(), LeaderEpoch: b.PartitionLeaderEpoch(),
 		ProducerID: b.ProducerID(), ProducerEpoch: b.ProducerEpoch(), BaseSequence: b.BaseSequence(), LastSequence: b.LastSequence(),
 		TimestampType: b.TimestampType().String(), BaseTimestamp: b.BaseTimestampMs(), MaxTimestamp: b.MaxTimestampMs(),
-		Transactional: b.IsTransactional(), CRC: b.CRC(),
+		Transactional: b.IsTransactional(), CRC: b.CRC(), CoordinatorEpoch: noCoordinatorEpoch,
 	}
 	if b.IsControl() {
 		info.Control = "unreadable"
 		if kind, err := b.ControlType(); err == nil {
 			info.Control = kind.String()
+		}
+		if marker, err := b.ParseEndTxnMarker(); err == nil {
+			info.CoordinatorEpoch = marker.CoordinatorEpoch
 		}
 	}
 	return info

@@ -250,6 +250,13 @@ func (m *txnModel) compact(t *rapid.T) {
 // reopen closes the log and opens it again, maybe with nothing but the batches to go by.
 func (m *txnModel) reopen(t *rapid.T) {
 	m.must(t, m.log.Close())
+	_, findings, err := Verify(InspectOptions{FS: m.disk, Dir: testDir})
+	m.must(t, err)
+	for _, f := range findings {
+		if f.Severity != Note {
+			t.Fatalf("verify finds %+v", f)
+		}
+	}
 	entries, err := m.disk.List(testDir)
 	m.must(t, err)
 	for _, e := range entries {

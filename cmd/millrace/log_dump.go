@@ -176,8 +176,12 @@ func (d *dump) print(w io.Writer, noHeaders bool) error {
 			return err
 		},
 		Segment: func(s log.SegmentInfo) error {
-			fmt.Fprintf(out, "segment %s, %d bytes, %s, %s\n", s.Name, s.Bytes,
+			fmt.Fprintf(out, "segment %s, %d bytes, %s, %s", s.Name, s.Bytes,
 				indexText(s.IndexEntries, "index"), indexText(s.TimeIndexEntries, "time index"))
+			if s.TxnIndexEntries >= 0 { // few have one
+				fmt.Fprintf(out, ", %s", indexText(s.TxnIndexEntries, "transaction index"))
+			}
+			fmt.Fprintln(out)
 			if !noHeaders {
 				fmt.Fprintf(out, dumpBatchFormat+"\n", "POSITION", "BASE", "LAST", "COUNT", "CODEC", "BYTES", "EPOCH", "PRODUCER", "SEQUENCE", "MAX TIMESTAMP", "NOTES")
 			}
@@ -195,6 +199,10 @@ func (d *dump) print(w io.Writer, noHeaders bool) error {
 			return err
 		},
 	})
+	if err == nil && summary.OpenTransactions+summary.AbortedTransactions > 0 {
+		fmt.Fprintf(out, "%d transactions aborted, %d open; first unstable offset %d\n",
+			summary.AbortedTransactions, summary.OpenTransactions, summary.FirstUnstableOffset)
+	}
 	if err == nil {
 		fmt.Fprintf(out, "%d segments, %d batches, %d records, %d bytes; log start %d, log end %d, durable below %d; damage %d, repairable %d, notes %d\n",
 			summary.Segments, summary.Batches, summary.Records, summary.Bytes, summary.LogStartOffset, summary.LogEndOffset,
@@ -228,6 +236,7 @@ func batchCells(info log.BatchInfo) []any {
 		{info.TimestampType == record.LogAppendTime.String(), info.TimestampType},
 		{info.Transactional, "transactional"},
 		{info.Control != "", "control " + info.Control},
+		{info.CoordinatorEpoch >= 0, fmt.Sprintf("coordinator epoch %d", info.CoordinatorEpoch)},
 	} {
 		if note.is {
 			notes = append(notes, note.text)
