@@ -43,7 +43,7 @@ func (l *Log) FirstUnstable(committed int64) int64 {
 }
 
 // AbortedTransactions returns the aborted transactions that have a record, or their marker, in [from, to), by FirstOffset.
-// Only those that were decided are known: ask for what is stable. A *CorruptError says where a segment cannot be read.
+// Only those that were decided are known: ask for what is stable. ErrClosed; a *CorruptError says where a segment cannot be read.
 func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTransaction, error) {
 	if !l.transacted.Load() {
 		return nil, nil
@@ -53,6 +53,9 @@ func (l *Log) AbortedTransactions(from, to int64) ([]AbortedTransaction, error) 
 		list := *l.segments.Load()
 		i := max(list.find(next), 0)
 		if !list[i].acquire() {
+			if l.closed.Load() {
+				return nil, ErrClosed
+			}
 			continue // it has been replaced or deleted meanwhile, in the list first
 		}
 		entries, err := l.abortedIn(list[i])

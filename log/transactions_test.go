@@ -111,6 +111,18 @@ func TestTransactionsBoundWhatIsStable(t *testing.T) {
 	checkUnstable(t, l, 10, math.MaxInt64)
 }
 
+// TestAbortedTransactionsOfAClosedLog: who asks while the log is closed is told so, and does not look for ever.
+func TestAbortedTransactionsOfAClosedLog(t *testing.T) {
+	l, _ := mustOpen(t, testOptions(disk.NewMem()))
+	appendTransactions(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if aborted, err := l.AbortedTransactions(0, 5); !errors.Is(err, ErrClosed) {
+		t.Errorf("%v, %v", aborted, err)
+	}
+}
+
 func TestTransactionsSurviveRestart(t *testing.T) {
 	for _, crash := range []bool{false, true} {
 		for _, roll := range []bool{false, true} {

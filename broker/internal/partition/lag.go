@@ -2,10 +2,13 @@ package partition
 
 import "github.com/millrace/millrace/log"
 
-// Lag is how far behind whoever has committed an offset is.
+// Lag is how far behind whoever has committed an offset is. It is one number for both isolations, since nobody knows that of a
+// group: records of transactions that are open count, as there they are, though a read_committed consumer has to wait for
+// them; records of aborted ones count until they are passed, as a read_committed consumer fetches them and leaves them out.
+// Markers are no records and never count.
 type Lag struct {
 	Offsets          int64 // up to the high watermark
-	Records          int64 // of them those that a consumer gets, were no transaction aborted
+	Records          int64 // of them data records
 	FirstTimestampMs int64 // of the first of those; -1: there is none, or it is not known
 	Estimated        bool  // Records may be wrong: see log.Backlog
 }

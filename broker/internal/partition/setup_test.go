@@ -133,6 +133,7 @@ func wantOffsets(t testing.TB, p *Partition, logStart, highWatermark, durable, l
 // gate is a file system whose syncs of segments wait until they are let through, while it is shut.
 type gate struct {
 	disk.FS
+	arrived chan struct{} // receives whenever a sync waits; nil: nobody asks
 
 	mu struct {
 		sync.Mutex
@@ -188,6 +189,10 @@ func (g *gate) wait() {
 	g.mu.Unlock()
 	if !shut {
 		return
+	}
+	select {
+	case g.arrived <- struct{}{}:
+	default:
 	}
 	<-opened
 	g.mu.Lock()

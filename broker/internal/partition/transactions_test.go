@@ -97,17 +97,24 @@ func TestTransactionIsOpenUntilItsMarkerIsCommitted(t *testing.T) {
 		p := open(t, files, nil)
 		write(t, p, 1, 0, 0, "a")
 		files.shut()
+		if _, err := p.Append(batch(t, nil, "plain"), nowMs, Client); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // its sync is under way
 		appended, err := p.EndTransaction(marker(1, 0, record.ControlCommit), false, nowMs)
 		if err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
 		wantStable(t, p, 0, 1)
+		files.letThrough()
+		synctest.Wait()
+		wantStable(t, p, 0, 2) // all before the marker is committed
 		files.open()
 		if err := p.AwaitCommitted(t.Context(), appended.LastOffset+1); err != nil {
 			t.Fatal(err)
 		}
-		wantStable(t, p, 2, 2)
+		wantStable(t, p, 3, 3)
 	})
 }
 
@@ -426,4 +433,18 @@ func TestRecordsOfAnOpenTransactionAreDeleted(t *testing.T) {
 	wantStable(t, p, 2, 4)
 	end(t, p, 1, 0, record.ControlAbort)
 	wantStable(t, p, 5, 5)
+}
+
+func TestLagCountsRecordsOfTransactionsAndNoMarkers(t *testing.T) {
+	p := open(t, disk.NewMem(), nil)
+	produce(t, p, batch(t, nil, "plain"))
+	write(t, p, 1, 0, 0, "a", "b")
+	end(t, p, 1, 0, record.ControlAbort)
+	write(t, p, 1, 0, 2, "open")
+	for committed, want := range map[int64]Lag{0: {Offsets: 5, Records: 4}, 1: {Offsets: 4, Records: 3}, 3: {Offsets: 2, Records: 1}, 5: {}} {
+		lag := p.Lag(committed, &log.Effort{Left: 1000})
+		if lag.FirstTimestampMs = 0; lag != want {
+			t.Errorf("lag of offset %d is %+v, want %+v", committed, lag, want)
+		}
+	}
 }
