@@ -13,6 +13,7 @@ type collector struct {
 	broker                 *Broker
 	perPartition, perTopic bool // how fine the labels are (millrace.metrics.granularity)
 	groupsMax              int  // how many groups are told apart (millrace.metrics.max.groups)
+	stuck                  stuckOffsets
 }
 
 // Granularities of millrace.metrics.granularity.
@@ -66,6 +67,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.topics(s)
 	c.partitions(s)
 	c.groups(s)
+	c.transactions(s)
+	c.stability(s)
 	c.disk(s)
 	c.cleaner(s)
 	c.scrub(s)

@@ -37,6 +37,15 @@ func busyBroker(t *testing.T, granularity string) (*Broker, *prometheus.Registry
 	return b, registry
 }
 
+// openTransaction begins a transaction in partition 0 of a topic.
+func openTransaction(t *testing.T, b *Broker, id, topic string) *transactor {
+	t.Helper()
+	x := newTransactor(t, dial(t, b), id, true)
+	x.init()
+	x.produce(topic, 0, "undecided")
+	return x
+}
+
 // commit commits an offset of partition 0 for group g.
 func commit(t *testing.T, c *client, topic string, offset int64) {
 	t.Helper()
@@ -56,6 +65,7 @@ func commit(t *testing.T, c *client, topic string, offset int64) {
 // What a busy broker answers and what the table describes are the same, in names, types, labels and help.
 func TestScrapeIsWhatTheTableSays(t *testing.T) {
 	b, registry := busyBroker(t, granularityPartition)
+	openTransaction(t, b, "open", "clicks")
 	b.cleaner.stop() // what follows is its part
 	topicWith(t, b, "compacted", 1, compactedTopic)
 	for c, i := dial(t, b), 0; i < 30; i++ {
@@ -91,7 +101,8 @@ func TestScrapeIsWhatTheTableSays(t *testing.T) {
 }
 
 func TestScrapeIsLintClean(t *testing.T) {
-	_, registry := busyBroker(t, granularityPartition)
+	b, registry := busyBroker(t, granularityPartition)
+	openTransaction(t, b, "open", "clicks")
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,7 @@
 package txn
 
+import "math"
+
 // Outcome is how a transaction came to its end.
 type Outcome int8
 
@@ -22,9 +24,13 @@ type Figures struct {
 	TransactionalIDs int
 	Open             int              // transactions whose outcome is not decided
 	Decided          int              // whose markers are being written
+	Overdue          int              // of these two those that began more than overdueFactor times their timeout ago
 	OldestStartMs    int64            // of these two, on the wall clock; -1 if there are none
 	Outcomes         [Outcomes]uint64 // transactions decided since the State was made
 }
+
+// overdueFactor is after how many timeouts a transaction should have ended, with its markers, whatever happened.
+const overdueFactor = 2
 
 // Figures counts.
 func (s *State) Figures() Figures {
@@ -40,6 +46,9 @@ func (s *State) Figures() Figures {
 		}
 		if f.OldestStartMs == noStart || t.startMs < f.OldestStartMs {
 			f.OldestStartMs = t.startMs
+		}
+		if t.timeoutMs != math.MaxInt32 && s.wallMs-t.startMs > overdueFactor*int64(t.timeoutMs) {
+			f.Overdue++
 		}
 	}
 	return f

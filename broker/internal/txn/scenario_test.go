@@ -413,6 +413,9 @@ func (w *world) admin(t *testing.T, c command) {
 	case "figures":
 		f := w.state.Figures()
 		text := fmt.Sprintf("ids=%d open=%d decided=%d oldest=%d", f.TransactionalIDs, f.Open, f.Decided, f.OldestStartMs)
+		if f.Overdue > 0 {
+			text += fmt.Sprintf(" overdue=%d", f.Overdue)
+		}
 		for o, count := range f.Outcomes {
 			text += fmt.Sprintf(" %s=%d", Outcome(o), count)
 		}
