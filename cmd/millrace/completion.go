@@ -85,13 +85,21 @@ func (c *connection) completeGroups() completer {
 	})
 }
 
+// completeTransactions completes positional arguments with transactional ids.
+func (c *connection) completeTransactions() completer {
+	return c.complete(func(ctx context.Context, client *kadm.Client) ([]string, error) {
+		transactions, err := client.ListTransactions(ctx, nil, nil)
+		return transactions.TransactionalIDs(), err
+	})
+}
+
 // completeFlags completes the values of flags in the whole tree that name a topic, a group, a profile or
 // a word of a few.
 func (c *connection) completeFlags(root *cobra.Command) {
 	values := map[string]completer{
 		"topic": c.completeTopics(), "to-group": c.completeGroups(), "group": c.completeGroups(), "profile": completeProfiles,
 		"set": completeSettings, "compression": completeWords(clientconfig.Codecs...), "acks": completeWords("all", "1", "0"),
-		"color": completeWords("auto", "always", "never"), "jq-errors": completeWords("fail", "skip"),
+		"state": completeWords(txnStates...), "color": completeWords("auto", "always", "never"), "jq-errors": completeWords("fail", "skip"),
 		"to": completeWords("start", "end", "@now", "@-1h"), "format": completeWords("text", "json", "yaml"),
 	}
 	var walk func(*cobra.Command)

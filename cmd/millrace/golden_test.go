@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -47,6 +48,10 @@ var goldenLines = []struct{ name, args string }{
 	{"group import", "STATE/undo.json --yes --undo STATE/undo2.json"},
 	{"group delete-offsets", "readers --topic clicks:1 --yes --undo STATE/undo3.json"},
 	{"group delete", "readers --yes"},
+	{"txn list", ""},
+	{"txn describe", "biller"},
+	{"txn producers", "clicks"},
+	{"txn abort", "biller --yes"},
 	{"cluster info", ""},
 	{"cluster brokers", ""},
 	{"cluster api-versions", ""},
@@ -126,7 +131,7 @@ func compareGolden(t *testing.T, name string, document map[string]any) {
 // volatile are the fields whose values are others each time.
 var volatile = []string{
 	"cluster_id", "id", "port", "time", "undo_file", "dir", "directory", "path", "file_path", "total_bytes", "usable_bytes", "size_bytes",
-	"release", "revision", "modified", "go", "platform", "source", "crc", "create_time_ms", "file", "finding",
+	"release", "revision", "modified", "producer_id", "last_timestamp_ms", "go", "platform", "source", "crc", "create_time_ms", "file", "finding",
 }
 
 // listMax is how many elements of a list are kept: what the broker has many of grows with it.
@@ -180,12 +185,15 @@ func useGoldenBroker(t *testing.T) *strings.Replacer {
 	useBroker(t)
 	seed()
 	ok(t, "", "group", "seek", "readers", "--to", "2", "--topic", "clicks", "--create", "--yes", "--undo", filepath.Join(state, "first.json"))
+	if err := openTransaction(t, "biller", "clicks").EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
 	return strings.NewReplacer("DATA", data, "STATE", state)
 }
 
 // lookers are commands that change nothing, so that they say the same again.
 var lookers = []string{
-	"topic list", "topic describe", "group list", "group describe", "cluster info", "cluster brokers", "cluster api-versions",
+	"topic list", "topic describe", "group list", "group describe", "txn list", "txn describe", "txn producers", "cluster info", "cluster brokers", "cluster api-versions",
 	"cluster features", "cluster logdirs", "log dump", "log verify",
 }
 

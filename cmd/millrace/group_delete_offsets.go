@@ -26,7 +26,7 @@ The offsets are written to a file that group import takes back.`,
 		Args:              exactlyOne("GROUP"),
 		ValidArgsFunction: c.completeGroups(),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			chosen, err := parseSelection(remove.topics)
+			chosen, err := parseSelection("--topic", remove.topics)
 			if err != nil {
 				return err
 			}

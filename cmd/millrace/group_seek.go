@@ -78,7 +78,7 @@ func exactlyOne(what string) cobra.PositionalArgs {
 
 // planner reads the flags.
 func (s *groupSeek) planner(cmd *cobra.Command, now time.Time) (planner, error) {
-	chosen, err := parseSelection(s.topics)
+	chosen, err := parseSelection("--topic", s.topics)
 	if err != nil {
 		return nil, err
 	}
@@ -119,24 +119,25 @@ func (s *groupSeek) planner(cmd *cobra.Command, now time.Time) (planner, error) 
 // selection are topics with their partitions, nil for all of a topic. A nil selection is everything.
 type selection map[string][]int32
 
-func parseSelection(flags []string) (selection, error) {
+// parseSelection reads TOPIC[:PARTITIONS] given as source, a flag or a command.
+func parseSelection(source string, items []string) (selection, error) {
 	var chosen selection
-	for _, flag := range flags {
-		topic, list, found := strings.Cut(flag, ":")
+	for _, item := range items {
+		topic, list, found := strings.Cut(item, ":")
 		if topic == "" {
-			return nil, usage.Errorf("--topic: %q is not TOPIC[:PARTITIONS]", flag)
+			return nil, usage.Errorf("%s: %q is not TOPIC[:PARTITIONS]", source, item)
 		}
 		if chosen == nil {
 			chosen = selection{}
 		}
 		if _, twice := chosen[topic]; twice {
-			return nil, usage.Errorf("--topic: %s is there twice, write all its partitions into one", topic)
+			return nil, usage.Errorf("%s: %s is there twice, write all its partitions into one", source, topic)
 		}
 		chosen[topic] = nil
 		if found {
 			partitions, err := whence.ParsePartitions(list)
 			if err != nil {
-				return nil, usage.Errorf("--topic: %q is not TOPIC[:PARTITIONS], like %s:0,3,5-7", flag, topic)
+				return nil, usage.Errorf("%s: %q is not TOPIC[:PARTITIONS], like %s:0,3,5-7", source, item, topic)
 			}
 			chosen[topic] = partitions
 		}

@@ -80,10 +80,14 @@ func ok(t *testing.T, stdin string, args ...string) string {
 // useBroker starts a broker in this process that the command lines of the test reach without -b.
 func useBroker(t *testing.T) {
 	t.Helper()
-	b, err := broker.New(broker.Options{
-		InMemory: true, Listen: "127.0.0.1:0",
-		Config: map[string]string{"group.initial.rebalance.delay.ms": "0"},
-	})
+	useBrokerWith(t, map[string]string{})
+}
+
+// useBrokerWith is useBroker with settings, to which some are added that make it quick.
+func useBrokerWith(t *testing.T, settings map[string]string) {
+	t.Helper()
+	settings["group.initial.rebalance.delay.ms"] = "0"
+	b, err := broker.New(broker.Options{InMemory: true, Listen: "127.0.0.1:0", Config: settings})
 	if err == nil {
 		err = b.Start(t.Context())
 	}

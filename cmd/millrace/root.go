@@ -71,6 +71,7 @@ func newRootCommand() *cobra.Command {
 		newConsumeCommand(c),
 		newTopicCommand(c),
 		newGroupCommand(c),
+		newTxnCommand(c),
 		newClusterCommand(c),
 		newProfileCommand(c),
 		newLogCommand(),
