@@ -41,9 +41,7 @@ func (b *Broker) initProducer(ctx context.Context, req *kmsg.InitProducerIDReque
 	case *req.TransactionalID == "":
 		return 0, 0, errEmptyTransactionalID
 	}
-	if err := b.producerIDs.stock(ctx, producerIDStockMin); err != nil {
-		return 0, 0, fmt.Errorf("%w: %w", kerr.CoordinatorNotAvailable, err)
-	}
+	b.stockProducerIDs(ctx)
 	init := txn.InitRequest{
 		TransactionalID: *req.TransactionalID,
 		TimeoutMs:       req.TransactionTimeoutMillis,
@@ -56,6 +54,12 @@ func (b *Broker) initProducer(ctx context.Context, req *kmsg.InitProducerIDReque
 		err = kerr.ErrorForCode(int16(answer.Code))
 	}
 	return answer.ProducerID, answer.ProducerEpoch, err
+}
+
+// stockProducerIDs sees to it that the coordinator of transactions finds a producer id if it needs one. Where that fails it
+// may need none; if it does, it sends the client away for a moment.
+func (b *Broker) stockProducerIDs(ctx context.Context) {
+	_ = b.producerIDs.stock(ctx, producerIDStockMin)
 }
 
 var errEmptyTransactionalID = fmt.Errorf("%w: a transactional id is empty", metadata.ErrInvalidRequest)

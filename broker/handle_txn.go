@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -168,9 +167,7 @@ func (b *Broker) endTxn(c *call, req *kmsg.EndTxnRequest) (*kmsg.EndTxnResponse,
 }
 
 func (b *Broker) endTransaction(c *call, end txn.EndRequest) (txn.EndAnswer, error) {
-	if err := b.producerIDs.stock(c.ctx, producerIDStockMin); err != nil {
-		return txn.EndAnswer{}, fmt.Errorf("%w: %w", kerr.CoordinatorNotAvailable, err)
-	}
+	b.stockProducerIDs(c.ctx)
 	answer, err := askTransaction[txn.EndAnswer](c.ctx, b.transactions, end.TransactionalID,
 		func(s *txn.State, to txn.Ticket) any { return s.End(to, end) })
 	if err == nil {
