@@ -322,6 +322,7 @@ func TestBrokenClientsFillNoLog(t *testing.T) {
 			c.expectClosed()
 			c = dialNetwork(t, network)
 		}
+		synctest.Wait() // a connection is logged after it was closed
 		if lines := strings.Count(logged.String(), "malformed"); lines != limitedLines {
 			t.Errorf("%d lines for %d broken clients, want %d", lines, 5*limitedLines, limitedLines)
 		}
