@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"testing"
 )
 
@@ -88,6 +89,8 @@ func FuzzSyncMark(f *testing.F) {
 func FuzzProducerSnapshot(f *testing.F) {
 	f.Add(someProducers(f).encode())
 	f.Add(newProducers().encode())
+	f.Add(openProducers(f).encode())
+	f.Add(snapshotVersion1)
 	f.Add(kafkaSnapshotWithCRC())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, data := range [][]byte{data, sealed(data)} {
@@ -95,8 +98,12 @@ func FuzzProducerSnapshot(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if again, err := decodeProducers(p.encode()); err != nil || len(again.entries) != len(p.entries) {
+			again, err := decodeProducers(p.encode())
+			if err != nil || len(again.entries) != len(p.entries) || !slices.Equal(again.unstable.mu.open, p.unstable.mu.open) {
 				t.Fatalf("%d producers became %v, %v", len(p.entries), again, err)
+			}
+			if !slices.IsSorted(p.unstable.mu.open) || p.unstable.first(0) < 0 {
+				t.Fatalf("open transactions %v", p.unstable.mu.open)
 			}
 		}
 		if len(data) > 6 {

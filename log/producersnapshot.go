@@ -74,7 +74,10 @@ func decodeProducers(data []byte) (*producers, error) {
 		return nil, fmt.Errorf("%w: crc does not match", errSnapshot)
 	}
 	version := binary.BigEndian.Uint16(data[4:])
-	if version > snapshotVersion {
+	switch {
+	case version == 0:
+		return nil, fmt.Errorf("%w: version 0", errSnapshot)
+	case version > snapshotVersion:
 		return nil, fmt.Errorf("producer snapshot version %d, at most %d is known: %w", version, snapshotVersion, ErrNewerFormat)
 	}
 	count := binary.BigEndian.Uint32(data[6:])
@@ -104,6 +107,9 @@ func decodeProducer(data []byte, version uint16) (e *producerEntry, rest []byte,
 		e.coordinatorEpoch = int32(binary.BigEndian.Uint32(data))
 		e.txnFirst = int64(binary.BigEndian.Uint64(data[4:]))
 		data = data[snapshotTxnSize:]
+	}
+	if e.txnFirst < noTransaction {
+		return nil, nil, false
 	}
 	batches := int(data[0])
 	rest = data[1:]
@@ -141,7 +147,9 @@ func decodeKafkaProducers(data []byte, nowMs int64) (*producers, error) {
 		e := newProducerEntry(int64(binary.BigEndian.Uint64(rest)), int16(binary.BigEndian.Uint16(rest[8:])))
 		e.lastActiveMs = nowMs
 		e.coordinatorEpoch = int32(binary.BigEndian.Uint32(rest[34:]))
-		e.txnFirst = int64(binary.BigEndian.Uint64(rest[38:]))
+		if e.txnFirst = int64(binary.BigEndian.Uint64(rest[38:])); e.txnFirst < noTransaction {
+			return nil, fmt.Errorf("%w: producer %d has a transaction open from offset %d on", errSnapshot, e.id, e.txnFirst)
+		}
 		lastSequence := int32(binary.BigEndian.Uint32(rest[10:]))
 		offsetDelta := int32(binary.BigEndian.Uint32(rest[22:]))
 		if lastSequence >= 0 && offsetDelta >= 0 {

@@ -72,6 +72,9 @@ func newestSnapshot(fsys disk.FS, dir string, d *directory, end, nowMs int64, lo
 			} else {
 				p, err = decodeKafkaProducers(data, nowMs)
 			}
+			if err == nil && p.unstable.lastOpen() >= offset {
+				err = fmt.Errorf("%w: a transaction begins at offset %d", errSnapshot, p.unstable.lastOpen())
+			}
 			if errors.Is(err, ErrNewerFormat) {
 				return nil, 0, fmt.Errorf("%s: %w", name, err)
 			}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/millrace/millrace/internal/disk"
@@ -312,4 +313,97 @@ func TestAbortedTransactionsOverlapAcrossSegments(t *testing.T) {
 	checkAborted(t, l, 0, 1, AbortedTransaction{1, 0, 2})
 	checkAborted(t, l, 0, 2, AbortedTransaction{1, 0, 2}, AbortedTransaction{2, 1, 3})
 	checkAborted(t, l, 3, 4, AbortedTransaction{2, 1, 3})
+}
+
+// openProducers are two producers with open transactions, and one without.
+func openProducers(t testing.TB) *producers {
+	t.Helper()
+	p := someProducers(t)
+	for i, id := range []int64{21, 20} {
+		b := txnBatch(t, id, 1, 0, 2)
+		b.SetBaseOffset(int64(100 + 10*i))
+		p.apply(b, 5)
+	}
+	return p
+}
+
+func TestProducerSnapshotKeepsOpenTransactions(t *testing.T) {
+	p := openProducers(t)
+	marker := endOf(20, 1, 7, record.ControlCommit)
+	marker.SetBaseOffset(120)
+	p.apply(marker, 6)
+	decoded, err := decodeProducers(p.encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := decoded.entries[21]; e.txnFirst != 100 || e.coordinatorEpoch != noCoordinatorEpoch {
+		t.Errorf("%+v", e)
+	}
+	if e := decoded.entries[20]; e.open() || e.coordinatorEpoch != 7 {
+		t.Errorf("%+v", e)
+	}
+	if first := decoded.unstable.first(200); first != 100 {
+		t.Errorf("first unstable offset %d", first)
+	}
+}
+
+// TestSnapshotOfTheFutureIsPassedOver has one that names an open transaction beyond the offset in its name.
+func TestSnapshotOfTheFutureIsPassedOver(t *testing.T) {
+	fsys := disk.NewMem()
+	l, _ := mustOpen(t, testOptions(fsys))
+	appendTransactions(t, l)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.WriteAtomic(fsys, path(testDir, 9, producersSuffix), openProducers(t).encode()); err != nil {
+		t.Fatal(err)
+	}
+	l, _ = mustOpen(t, testOptions(fsys))
+	defer l.Close()
+	checkTransactions(t, l)
+}
+
+func TestTransactionsAreAskedForWhileTheyAreWritten(t *testing.T) {
+	o := testOptions(disk.NewMem())
+	o.Config.Compacted = true
+	l, _ := mustOpen(t, o)
+	defer l.Close()
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				committed := l.LogEndOffset()
+				first := l.FirstUnstable(committed)
+				aborted, err := l.AbortedTransactions(l.LogStartOffset(), min(first, committed))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, a := range aborted {
+					if a.FirstOffset >= min(first, committed) {
+						t.Errorf("%+v is not stable: first unstable %d, committed %d", a, first, committed)
+					}
+				}
+			}
+		})
+	}
+	for i := range int32(300) {
+		mustAppend(t, l, txnBatch(t, int64(i%2), 0, i/2, 1), 1000)
+		if i%3 == 2 {
+			end(t, l, endOf(int64(i%2), 0, 0, record.ControlType(i%2)))
+		}
+		if i%50 == 49 {
+			if _, err := l.Compact(CompactOptions{NowMs: 1000, Before: l.LogEndOffset(), MapBytes: 1 << 20}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	close(stop)
+	readers.Wait()
 }

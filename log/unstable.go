@@ -71,4 +71,14 @@ func (u *unstable) first(committed int64) int64 {
 	return first
 }
 
+// lastOpen is where the latest transaction begins that is open, noTransaction if none is.
+func (u *unstable) lastOpen() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if n := len(u.mu.open); n > 0 {
+		return u.mu.open[n-1]
+	}
+	return noTransaction
+}
+
 func (u *unstable) countLocked() { u.count.Store(int64(len(u.mu.open) + len(u.mu.decided))) }
