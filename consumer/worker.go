@@ -169,9 +169,14 @@ func (w *worker) failed(p *Partition, batch *Batch, err error) {
 			last := batch.Records[batch.done-1]
 			p.progress.advance(last.Offset+1, last.LeaderEpoch)
 		}
-		if again {
-			p.attempts = failure.Attempt
-			p.holdUntil = time.Now().Add(pause)
+		if !again {
+			return
+		}
+		p.attempts = failure.Attempt
+		p.holdUntil = time.Now().Add(pause)
+		if w.group.outlet.IsTransactional() {
+			p.cancel() // there is nothing to do until the transaction is undone
+		} else {
 			p.putBackLocked(batch)
 		}
 	})
