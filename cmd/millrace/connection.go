@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -163,14 +162,12 @@ func (c *connection) target() (addresses []string, options []kgo.Opt, err error)
 	return addresses, options, err
 }
 
-// open returns a client that has reached a broker. The caller closes it.
-func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client, error) {
+// options returns what every client of a command has, with where it begins to look for brokers.
+func (c *connection) options() (addresses []string, options []kgo.Opt, err error) {
 	addresses, configured, err := c.target()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	reach, cancel := context.WithTimeout(ctx, reachMax)
-	defer cancel()
 	base := []kgo.Opt{
 		kgo.SeedBrokers(addresses...),
 		kgo.ClientID("millrace-cli"),
@@ -179,7 +176,18 @@ func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client,
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.AlwaysRetryEOF(), // a broker that is killed closes connections in any state
 	}
-	client, err := kgo.NewClient(slices.Concat(base, configured, options)...)
+	return addresses, append(base, configured...), nil
+}
+
+// open returns a client that has reached a broker. The caller closes it.
+func (c *connection) open(ctx context.Context, options ...kgo.Opt) (*kgo.Client, error) {
+	addresses, base, err := c.options()
+	if err != nil {
+		return nil, err
+	}
+	reach, cancel := context.WithTimeout(ctx, reachMax)
+	defer cancel()
+	client, err := kgo.NewClient(append(base, options...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/millrace/millrace/cmd/millrace/internal/grep"
-	"github.com/millrace/millrace/cmd/millrace/internal/jq"
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
 	"github.com/millrace/millrace/cmd/millrace/internal/whence"
 	"github.com/spf13/cobra"
@@ -23,13 +21,11 @@ type consumeFlags struct {
 	delimiter  string
 	keyEnd     string
 	color      string
-	jq         string
-	jqErrors   string
 	group      string
 	partitions string
-	grep       []string
-	tail       int
-	timeout    time.Duration
+	selectFlags
+	tail    int
+	timeout time.Duration
 }
 
 func newConsumeCommand(c *connection) *cobra.Command {
@@ -82,11 +78,9 @@ committed after its record was printed, so a crash prints a record again rather 
 	f.StringVarP(&flags.keyEnd, "key-delimiter", "K", "", "print the key and this before the value")
 	f.StringVarP(&flags.delimiter, "delimiter", "D", `\n`, "print this after each record")
 	f.StringVar(&flags.color, "color", "auto", "colour JSON: auto (on a terminal, unless NO_COLOR is set), always or never")
-	f.StringVar(&flags.jq, "jq", "", "evaluate an expression of jq's language on the JSON object of each record")
-	f.StringVar(&flags.jqErrors, "jq-errors", "fail", "a record on which --jq fails ends consume (fail) or is counted and left out (skip)")
+	flags.addFlags(f, "consume")
 	f.StringVarP(&flags.group, "group", "g", "", "consume as a member of a group and commit offsets")
 	f.StringVarP(&flags.partitions, "partitions", "p", "", "only these partitions: 0,3,5-7")
-	f.StringArrayVarP(&flags.grep, "grep", "G", nil, "only records that match: k:RE, v:RE, h:NAME=RE, !... (repeatable, all must match)")
 	f.IntVar(&flags.tail, "tail", 0, "print the last N records over all partitions, by time, and stop")
 	f.DurationVar(&flags.timeout, "timeout", 0, "stop after this time; with fewer records than -n exit with 1")
 	return cmd
@@ -100,11 +94,8 @@ type consumePlan struct {
 	count      int64 // 0: no limit
 	group      string
 	partitions []int32 // nil: all
-	filter     grep.Filter
-	jq         *jq.Filter // nil: none
-	jqSelects  bool       // its results are not printed, only looked at
-	jqSkips    bool       // records on which it fails are left out
-	tail       int        // 0: no tail
+	wanted     recordFilter
+	tail       int // 0: no tail
 	timeout    time.Duration
 	appender   appender
 	output     io.Writer
@@ -129,32 +120,13 @@ func (f *consumeFlags) plan(cmd *cobra.Command, topics []string) (*consumePlan, 
 			return nil, err
 		}
 	}
-	for _, expression := range f.grep {
-		term, err := grep.Parse(expression)
-		if err != nil {
-			return nil, err
-		}
-		plan.filter = append(plan.filter, term)
-	}
-	if err := f.addExpression(plan, cmd.Flags().Changed); err != nil {
+	changed := cmd.Flags().Changed
+	if plan.wanted, err = f.recordFilter("consume", changed); err != nil {
 		return nil, err
 	}
-	plan.appender, err = f.appender(cmd.Flags().Changed, isTerminal(plan.output))
+	plan.wanted.selects = changed("format") || changed("key-delimiter") || changed("delimiter")
+	plan.appender, err = f.appender(changed, isTerminal(plan.output))
 	return plan, err
-}
-
-func (f *consumeFlags) addExpression(plan *consumePlan, changed func(string) bool) (err error) {
-	switch {
-	case f.jqErrors != "fail" && f.jqErrors != "skip":
-		return usage.Errorf("consume: --jq-errors: %v", usage.Unknown("policy", f.jqErrors, []string{"fail", "skip"}))
-	case !changed("jq") && changed("jq-errors"):
-		return usage.Errorf("consume: --jq-errors needs --jq")
-	case !changed("jq"):
-		return nil
-	}
-	plan.jqSkips, plan.jqSelects = f.jqErrors == "skip", changed("format") || changed("key-delimiter") || changed("delimiter")
-	plan.jq, err = jq.Parse(f.jq)
-	return err
 }
 
 // check refuses numbers out of range and flags that contradict each other.

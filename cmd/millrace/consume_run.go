@@ -78,7 +78,6 @@ type reading struct {
 	left   int64          // records still to print, -1 without limit
 	done   []*kgo.Record  // printed since the last flush, or passed over: in a group, what may be committed
 	tail   *tailCollector // takes the records instead of writer
-	jq     jqFailures
 }
 
 // follow reads on until the plan's end, from partitions directly or as a member of a group.
@@ -88,7 +87,7 @@ func (p *consumePlan) follow(ctx context.Context, c *connection, spans map[parti
 		r.left = p.count
 	}
 	err := r.read(ctx, c, stderr)
-	r.jq.tell(stderr)
+	p.wanted.tell(stderr)
 	if errors.Is(err, errTimeout) {
 		if p.count > 0 && r.left > 0 {
 			return fmt.Errorf("%w: %d of %d within %v", errTooFew, p.count-r.left, p.count, p.timeout)
@@ -203,11 +202,11 @@ func (r *reading) handle(ctx context.Context, fetches kgo.Fetches) error {
 }
 
 func (r *reading) one(ctx context.Context, partition *kgo.FetchPartition, record *kgo.Record) error {
-	wanted := r.cursor.take(record) && r.plan.filter.Match(record)
 	p := printable{record: record}
-	if wanted && r.plan.jq != nil {
+	wanted := r.cursor.take(record)
+	if wanted {
 		var err error
-		if wanted, err = r.evaluate(ctx, &p); err != nil {
+		if wanted, err = r.plan.wanted.wants(ctx, &p); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ const tailMax = 100_000
 func (p *consumePlan) printTail(ctx context.Context, c *connection, ends map[partitionKey]*partitionSpan, stderr io.Writer) error {
 	for window := int64(p.tail); ; window *= 2 {
 		spans, whole := tailSpans(ends, window)
+		p.wanted.skipped = 0 // what is read again is counted again
 		r := &reading{plan: p, cursor: newCursor(spans), left: -1, tail: newTailCollector(p.tail)}
 		if err := r.read(ctx, c, stderr); err != nil && !errors.Is(err, errTimeout) {
 			return err
@@ -25,7 +26,7 @@ func (p *consumePlan) printTail(ctx context.Context, c *connection, ends map[par
 		if len(r.tail.heap) < p.tail && !whole && ctx.Err() == nil {
 			continue
 		}
-		r.jq.tell(stderr)
+		p.wanted.tell(stderr)
 		writer := newRecordWriter(p.output, p.appender)
 		for _, item := range r.tail.sorted() {
 			if err := writer.write(nil, item.printable); err != nil {

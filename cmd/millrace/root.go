@@ -69,6 +69,7 @@ func newRootCommand() *cobra.Command {
 		newServeCommand(),
 		newProduceCommand(c),
 		newConsumeCommand(c),
+		newCopyCommand(c),
 		newTopicCommand(c),
 		newGroupCommand(c),
 		newTxnCommand(c),
