@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/broker"
@@ -15,7 +16,9 @@ import (
 
 // brokerWith starts a broker in memory that has a topic with records.
 func brokerWith(topic string, values ...string) (b *broker.Broker, brokers kgo.Opt) {
-	b, err := broker.New(broker.Options{InMemory: true, Listen: "127.0.0.1:0"})
+	b, err := broker.New(broker.Options{
+		InMemory: true, Listen: "127.0.0.1:0", Config: map[string]string{"group.initial.rebalance.delay.ms": "0"},
+	})
 	check(err)
 	check(b.Start(context.Background()))
 	brokers = kgo.SeedBrokers(b.Addr().String())
@@ -26,6 +29,14 @@ func brokerWith(topic string, values ...string) (b *broker.Broker, brokers kgo.O
 		check(client.ProduceSync(context.Background(), &kgo.Record{Topic: topic, Value: []byte(value)}).FirstErr())
 	}
 	return b, brokers
+}
+
+func create(brokers kgo.Opt, topic string) {
+	client, err := kgo.NewClient(brokers)
+	check(err)
+	defer client.Close()
+	_, err = kadm.NewClient(client).CreateTopic(context.Background(), 1, 1, nil, topic)
+	check(err)
 }
 
 func check(err error) {
@@ -127,4 +138,48 @@ func ExampleReader() {
 	// 0 apple 3
 	// 1 pear 4
 	// 2 apple 5
+}
+
+// Exactly once: what is produced and the offsets of what it was made from become visible together, or not at all.
+func ExampleGroup_exactlyOnce() {
+	b, brokers := brokerWith("orders", "3 apples", "1 pear")
+	defer b.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+
+	create(brokers, "parcels")
+
+	group, err := consumer.New(consumer.Options{
+		Client:          []kgo.Opt{brokers},
+		Group:           "shipping",
+		Topics:          []string{"orders"},
+		TransactionalID: "shipping-1", // of this process alone
+		Handler: consumer.ProcessFunc(func(ctx context.Context, batch *consumer.Batch) error {
+			for _, record := range batch.Records {
+				parcel := &kgo.Record{Topic: "parcels", Value: append([]byte("parcel of "), record.Value...)}
+				if err := batch.Partition.Produce(ctx, parcel); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	})
+	check(err)
+	done := make(chan error)
+	go func() { done <- group.Run(ctx) }()
+
+	parcels, err := kgo.NewClient(brokers, kgo.ConsumeTopics("parcels"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	check(err)
+	defer parcels.Close()
+	for seen := 0; seen < 2 && ctx.Err() == nil; {
+		parcels.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			fmt.Println(string(r.Value))
+			seen++
+		})
+	}
+	group.Close()
+	check(<-done)
+	// Output:
+	// parcel of 3 apples
+	// parcel of 1 pear
 }

@@ -28,6 +28,7 @@ type connection struct {
 	pairs   []string
 	file    string
 	profile string
+	apart   bool // a second cluster: the environment and the profile in use are about the first
 }
 
 const (
@@ -60,15 +61,23 @@ func (c *connection) config() (*clientconfig.Config, error) {
 	if err := c.addProfile(config); err != nil {
 		return nil, err
 	}
-	if err := config.SetEnvironment(os.Environ()); err != nil {
+	if err := c.addEnvironment(config); err != nil {
 		return nil, err
 	}
-	if env := os.Getenv("MILLRACE_BROKERS"); env != "" {
-		if err := config.Set("bootstrap.servers", env, "MILLRACE_BROKERS"); err != nil {
-			return nil, err
-		}
-	}
 	return config, c.addPairs(config)
+}
+
+func (c *connection) addEnvironment(config *clientconfig.Config) error {
+	if c.apart {
+		return nil
+	}
+	if err := config.SetEnvironment(os.Environ()); err != nil {
+		return err
+	}
+	if env := os.Getenv("MILLRACE_BROKERS"); env != "" {
+		return config.Set("bootstrap.servers", env, "MILLRACE_BROKERS")
+	}
+	return nil
 }
 
 func (c *connection) addFile(config *clientconfig.Config) error {
@@ -84,9 +93,12 @@ func (c *connection) addFile(config *clientconfig.Config) error {
 
 // addProfile adds the profile of the flag, of the environment, or the one in use.
 func (c *connection) addProfile(config *clientconfig.Config) error {
-	name := cmp.Or(c.profile, os.Getenv("MILLRACE_PROFILE"))
+	name := c.profile
+	if !c.apart {
+		name = cmp.Or(name, os.Getenv("MILLRACE_PROFILE"))
+	}
 	store, err := profiles.Open()
-	if err == nil && name == "" {
+	if err == nil && name == "" && !c.apart {
 		name, err = store.Current()
 	}
 	if name == "" {
@@ -116,6 +128,9 @@ func (c *connection) addresses(config *clientconfig.Config) ([]string, error) {
 	list, source := c.brokers, "-b"
 	if len(list) == 0 {
 		given, from := config.Brokers()
+		if given == "" && c.apart {
+			return nil, usage.Errorf("no brokers of the destination's cluster are named, add --to-brokers")
+		}
 		list, source = strings.Split(cmp.Or(given, defaultBroker), ","), from
 	}
 	addresses := make([]string, 0, len(list))

@@ -90,6 +90,7 @@ func (f *copyFlags) plan(cmd *cobra.Command, source, destination string) (*copyP
 	}
 	for _, name := range []string{"to-brokers", "to-profile", "to-set", "to-client-config"} {
 		if changed(name) {
+			f.to.apart = true
 			plan.to = &f.to
 		}
 	}

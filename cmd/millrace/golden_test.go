@@ -73,6 +73,7 @@ var goldenLines = []struct{ name, args string }{
 	{"profile delete", "golden --yes"},
 	{"log dump", "DATA/clicks-0"},
 	{"log verify", "DATA/clicks-0 DATA/clicks-1"},
+	{"copy", "clicks clicks-copy --exactly-once"},
 }
 
 // Every command prints, with --format json, one JSON object with a version, of the shape that its file
