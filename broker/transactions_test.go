@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/broker/internal/metadata"
 	"github.com/millrace/millrace/internal/disk"
 )
 
@@ -272,4 +273,56 @@ func TestVerificationCanBeSwitchedOff(t *testing.T) {
 	wantNone(t, "AddPartitionsToTxn", x.add("t", 0))
 	x.commit()
 	awaitQuiet(t, b)
+}
+
+// TestTransactionStateTopicIsMadeOnFirstNeed, as the settings say, and stays as it was made.
+func TestTransactionStateTopicIsMadeOnFirstNeed(t *testing.T) {
+	mem := disk.NewMem()
+	for _, partitions := range []string{"3", "5"} {
+		b, dial := brokerOn(t, mem, map[string]string{
+			"transaction.state.log.num.partitions": partitions, "transaction.state.log.segment.bytes": "1048576",
+		})
+		c := dial()
+		if partitions == "3" && b.controller.image().Topic("__transaction_state") != nil {
+			t.Error("it is there before anybody needs it")
+		}
+		newTransactor(t, c, "app", true).init()
+		topic := b.controller.image().Topic("__transaction_state")
+		if topic == nil || topic.Partitions != 3 || !topic.Internal || topic.Configs["cleanup.policy"] != "compact" || topic.Configs["segment.bytes"] != "1048576" {
+			t.Errorf("%+v", topic)
+		}
+		name := "__transaction_state"
+		_, results := b.controller.image().DeleteTopics([]metadata.TopicRef{{Name: &name}})
+		wantCode(t, errorCode(results[0].Err), kerr.InvalidRequest)
+		if err := b.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestIdleTransactionalIDsExpire by the settings; one with an open transaction does not.
+func TestIdleTransactionalIDsExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, dial := brokerOn(t, disk.NewMem(), map[string]string{
+			"transactional.id.expiration.ms": "10000", "transaction.remove.expired.transaction.cleanup.interval.ms": "1000",
+		})
+		createTopic(t, b, "t", 1)
+		c := dial()
+		idle, open := newTransactor(t, c, "idle", true), newTransactor(t, c, "open", true)
+		idle.init()
+		open.init()
+		open.produce("t", 0, "v")
+		time.Sleep(12 * time.Second)
+		r := kmsg.NewPtrDescribeTransactionsRequest()
+		r.TransactionalIDs = []string{"idle", "open"}
+		states := c.ask(r).(*kmsg.DescribeTransactionsResponse).TransactionStates
+		if states[0].ErrorCode != kerr.TransactionalIDNotFound.Code || states[1].State != "Ongoing" {
+			t.Errorf("%+v", states)
+		}
+		if code := idle.end(false); code != kerr.InvalidProducerIDMapping.Code {
+			t.Errorf("EndTxn of an id that has expired: %d", code)
+		}
+		idle.init()
+		open.commit()
+	})
 }
