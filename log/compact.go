@@ -35,8 +35,9 @@ type Compaction struct {
 // compactDecompressedMax bounds what one compressed batch may become.
 const compactDecompressedMax = 256 << 20
 
-// Compact removes from the sealed segments below Before what a later record with the same key has superseded, and tombstones
-// whose delete horizon has passed; small segments become one. Offsets stay as they are, so the log has gaps, in batches and
+// Compact removes from the sealed segments below Before what a later record with the same key has superseded, records of aborted
+// transactions, and tombstones and spent markers whose delete horizon has passed; small segments become one. It ends before the
+// first open transaction. Offsets stay as they are, so the log has gaps, in batches and
 // between them. A pass that runs out of memory for keys stops there, and the next one goes on.
 //
 // Appends and reads go on meanwhile, and Ranges stay readable. Whatever interrupts it, the log is whole: segments are replaced
