@@ -12,6 +12,9 @@ import (
 
 // commit commits what is processed, in its time. What fails is tried again or undone; an error ends Run.
 func (g *Group) commit(ctx context.Context) error {
+	if !g.hasNews() {
+		return nil // and nobody has to stand still for it
+	}
 	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.options.StopTimeout)
 	defer cancel()
 	defer g.halt(budget, g.workersOf(nil))()
@@ -27,6 +30,19 @@ func (g *Group) commit(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("commit offsets of group %q: %w", g.options.Group, err)
+}
+
+// hasNews reports whether there may be something to commit, or to undo.
+func (g *Group) hasNews() bool {
+	if began, failure := g.outlet.state(); !began.IsZero() || failure != nil || g.hasCommitters() {
+		return true
+	}
+	for _, p := range g.partitions {
+		if at := p.position().At; at >= 0 && at != p.Committed().At {
+			return true
+		}
+	}
+	return false
 }
 
 // workersOf returns the workers that have to stand still for a commit: those of the partitions that it is about, and all for

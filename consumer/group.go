@@ -113,7 +113,8 @@ func unlessOver(ctx context.Context, err error) error {
 	return err
 }
 
-// Close ends Run as the end of its context does, and waits for it. It may be called at any time, and again.
+// Close ends Run as the end of its context does, and waits for it. It may be called at any time, and again, but not by a handler,
+// which returns ErrStop.
 func (g *Group) Close() {
 	g.close.Do(func() { close(g.closing) })
 	if g.started.Load() {

@@ -450,3 +450,38 @@ func TestOptionsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestRecordsThatAreGoneEndTheGroupUnlessItIsToGoOn(t *testing.T) {
+	c := newCluster(t)
+	input := c.topic("input", 1)
+	c.produce(input, 1, 0, 10)
+	var processed atomic.Int64
+	stop := run(t, c.options(input, input, consumer.ProcessFunc(func(_ context.Context, batch *consumer.Batch) error {
+		batch.Done(2)
+		return consumer.ErrStop
+	})))
+	eventually(t, "the commit", func() bool { return c.lag(input, input) == 8 })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.admin.DeleteRecords(t.Context(), deleteTo(input, 5)); err != nil {
+		t.Fatal(err)
+	}
+	options := c.options(input, input, consumer.ProcessFunc(func(_ context.Context, batch *consumer.Batch) error {
+		processed.Add(int64(len(batch.Records)))
+		return nil
+	}))
+	group, err := consumer.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := group.Run(t.Context()); !errors.Is(err, kerr.OffsetOutOfRange) || processed.Load() != 0 {
+		t.Errorf("Run returned %v after %d records", err, processed.Load())
+	}
+	options.ResetLostOffsets = true
+	stop = run(t, options)
+	eventually(t, "the rest", func() bool { return processed.Load() == 5 })
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}

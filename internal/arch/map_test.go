@@ -117,13 +117,20 @@ func checkSnippets(page, examples string) (violations []string) {
 	return violations
 }
 
-func TestGoInTheReadmeIsInAnExample(t *testing.T) {
+func TestGoOnPagesIsInAnExample(t *testing.T) {
+	for page, examples := range map[string]string{"README.md": "broker/example_test.go", "docs/consumer.md": "consumer/example_test.go"} {
+		checkSnippetsOf(t, page, examples)
+	}
+}
+
+func checkSnippetsOf(t *testing.T, page, of string) {
+	t.Helper()
 	tree := os.DirFS(root)
-	readme, err := fs.ReadFile(tree, "README.md")
+	readme, err := fs.ReadFile(tree, page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	examples, err := fs.ReadFile(tree, "broker/example_test.go")
+	examples, err := fs.ReadFile(tree, of)
 	if err != nil {
 		t.Fatal(err)
 	}
