@@ -16,20 +16,22 @@ type foreign struct {
 	program    func() (*exec.Cmd, error) // without its arguments; an error says what is absent
 	idempotent bool                      // its load verb never stores a record twice
 	acks       int                       // to await before and after each kill; 0: acksBetweenKills
+
+	transactions bool // it has the relay verb
 }
 
 var foreigners = []foreign{
-	{name: "franz-go", program: goProgram("franz"), idempotent: true},
-	{name: "sarama", program: goProgram("sarama"), idempotent: true},
+	{name: "franz-go", program: goProgram("franz"), idempotent: true, transactions: true},
+	{name: "sarama", program: goProgram("sarama"), idempotent: true, transactions: true},
 	{name: "segmentio", program: goProgram("segmentio")},
-	{name: "java", program: javaProgram("Client"), idempotent: true},
-	{name: "kafkajs", program: nodeProgram("kafkajs"), idempotent: true},
-	{name: "confluent-kafka-javascript", program: nodeProgram("confluentjs"), idempotent: true},
-	{name: "rust-rdkafka", program: rustProgram, idempotent: true},
-	{name: "confluent-kafka-python", program: pythonProgram("librdkafka", "librdkafka"), idempotent: true},
-	{name: "aiokafka", program: pythonProgram("aiokafka", "aiokafka"), idempotent: true},
+	{name: "java", program: javaProgram("Client"), idempotent: true, transactions: true},
+	{name: "kafkajs", program: nodeProgram("kafkajs"), idempotent: true, transactions: true},
+	{name: "confluent-kafka-javascript", program: nodeProgram("confluentjs"), idempotent: true, transactions: true},
+	{name: "rust-rdkafka", program: rustProgram, idempotent: true, transactions: true},
+	{name: "confluent-kafka-python", program: pythonProgram("librdkafka", "librdkafka"), idempotent: true, transactions: true},
+	{name: "aiokafka", program: pythonProgram("aiokafka", "aiokafka"), idempotent: true, transactions: true},
 	{name: "kafka-python 2", program: oldPythonProgram("kafkapython2", "kafkapython")},
-	{name: "kafka-python 3", program: pythonProgram("kafkapython3", "kafkapython"), idempotent: true},
+	{name: "kafka-python 3", program: pythonProgram("kafkapython3", "kafkapython"), idempotent: true, transactions: true},
 	{name: "kcat", program: kcatProgram, idempotent: true, acks: 40}, // a process for each record
 }
 

@@ -1,10 +1,14 @@
 """aiokafka, the client for asyncio: the verbs of ../README.md."""
 import asyncio
+import os
 import sys
 
 import aiokafka
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
+import transactions
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 PATIENCE = 120  # seconds that any single step may take
@@ -166,11 +170,101 @@ async def feature_idempotent(broker, prefix):
         raise RuntimeError("offsets are not 0..999 in order")
 
 
+class Loop:
+    """Awaits for a thread that is not the loop's."""
+
+    def __init__(self):
+        self.loop = asyncio.get_running_loop()
+
+    def __call__(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, PATIENCE), self.loop).result()
+
+
+class Transactional:
+    """A transactional producer, and a consumer in a group where it relays."""
+
+    def __init__(self, wait, broker, id, source=None, target=None):
+        self.wait, self.group, self.target, self.consumer = wait, id, target, None
+        wait(self.start(broker, source))
+
+    async def start(self, broker, source):
+        # What an older one has left is decided before the group looks for its offsets.
+        self.producer = AIOKafkaProducer(bootstrap_servers=broker, transactional_id=self.group, retry_backoff_ms=50)
+        await self.producer.start()
+        if source:
+            self.consumer = consumer(broker, source, group_id=self.group, session_timeout_ms=6000, heartbeat_interval_ms=500,
+                                     isolation_level="read_committed")
+            await self.consumer.start()
+
+    def begin(self):
+        self.wait(self.producer.begin_transaction())
+
+    def send(self, topic, values):
+        self.wait(self.deliver(topic, values))
+
+    async def deliver(self, topic, values):
+        await asyncio.gather(*[await self.producer.send(topic, value) for value in values])
+
+    def end(self, commit):
+        self.wait(self.producer.commit_transaction() if commit else self.producer.abort_transaction())
+
+    def next(self, commit):
+        batches = self.wait(self.consumer.getmany(timeout_ms=200, max_records=transactions.RELAY_MAX))
+        values = [message.value for batch in batches.values() for message in batch]
+        if values:
+            self.begin()
+            self.send(self.target, values)
+            self.wait(self.producer.send_offsets_to_transaction({tp: batch[-1].offset + 1 for tp, batch in batches.items()}, self.group))
+            self.end(commit)
+        return values
+
+    def close(self):
+        if self.consumer:
+            self.wait(self.consumer.stop())
+        self.wait(self.producer.stop())
+
+
+class Transactions:
+    """The adapter for ../python/transactions.py, which runs on a thread of its own."""
+
+    def __init__(self, broker):
+        self.wait, self.broker = Loop(), broker
+
+    def create(self, topic):
+        self.wait(create(self.broker, topic, 1))
+
+    def send(self, topic, values):
+        self.wait(send(self.broker, topic, values))
+
+    def producer(self, id):
+        return Transactional(self.wait, self.broker, id)
+
+    def relay(self, id, source, target):
+        return Transactional(self.wait, self.broker, id, source, target)
+
+    def read_committed(self, topic, count):
+        return self.wait(self.read(topic, count))
+
+    async def read(self, topic, count):
+        c = consumer(self.broker, isolation_level="read_committed")
+        await c.start()
+        c.assign([TopicPartition(topic, 0)])
+        values = [(await c.getone()).value for _ in range(count)]
+        await c.stop()
+        return values
+
+
+async def relay(broker, name):
+    return await asyncio.to_thread(transactions.relay, Transactions(broker), name)
+
+
 async def features(broker, prefix):
     print("version", aiokafka.__version__)
     checks = {"create": feature_create, "auto-create": feature_auto_create, "resume": feature_resume,
               "seek-time": feature_seek_time, "idempotent": feature_idempotent, "group-eager": feature_group}
     checks.update({"produce-" + codec: feature_codec(codec) for codec in CODECS})
+    for name, check in transactions.features(Transactions(broker), prefix).items():
+        checks[name] = lambda *_, check=check: asyncio.to_thread(check)
     print("skip group-cooperative: aiokafka has eager assignors only")
     bad = 0
     for name, check in checks.items():
@@ -199,4 +293,4 @@ async def load(broker, topic):
 
 if __name__ == "__main__":
     verb, broker, name = sys.argv[1:4]
-    sys.exit(asyncio.run({"features": features, "load": load}[verb](broker, name)))
+    sys.exit(asyncio.run({"features": features, "load": load, "relay": relay}[verb](broker, name)))

@@ -2,6 +2,7 @@
 // librdkafka through @confluentinc/kafka-javascript: the verbs of ../README.md.
 const { KafkaJS, librdkafkaVersion } = require('@confluentinc/kafka-javascript');
 const { version } = require('@confluentinc/kafka-javascript/package.json');
+const { Queue } = require('../node/transactions.js');
 
 function open(broker) {
   const kafka = new KafkaJS.Kafka({ 'bootstrap.servers': broker, 'reconnect.backoff.max.ms': 500, kafkaJS: { logLevel: KafkaJS.logLevel.NOTHING } });
@@ -53,12 +54,74 @@ function open(broker) {
     return { owned: () => consumer.assignment().length, leave: () => consumer.disconnect() };
   }
 
+  async function transactional(transactionalId) {
+    const open = kafka.producer({ 'linger.ms': 0, kafkaJS: { transactionalId } });
+    await open.connect(); // which fences older ones
+    return {
+      begin: () => open.transaction(),
+      send: (topic, values) => open.send({ topic, messages: values.map((value) => ({ value, partition: 0 })) }),
+      offsets: (consumer, topics) => open.sendOffsets({ consumer, topics }),
+      end: (commit) => (commit ? open.commit() : open.abort()),
+      close: () => open.disconnect(),
+    };
+  }
+
+  // Calls seen for every committed record from the start, or from the offsets of the group.
+  async function consume(groupId, topic, seen, revoked = () => {}) {
+    const consumer = kafka.consumer({
+      'fetch.wait.max.ms': 200,
+      rebalance_cb: (error) => { if (error.code === KafkaJS.ErrorCodes.ERR__REVOKE_PARTITIONS) revoked(); },
+      kafkaJS: { groupId, fromBeginning: true, autoCommit: false, sessionTimeout: 6000, heartbeatInterval: 500, readUncommitted: false },
+    });
+    await consumer.connect();
+    await consumer.subscribe({ topic });
+    await consumer.run({ eachMessage: ({ partition, message }) => seen(partition, message) });
+    return consumer;
+  }
+
+  async function readCommitted(topic, count) {
+    const values = [];
+    let done;
+    const all = new Promise((resolve) => { done = resolve; });
+    const consumer = await consume(`${topic}-committed`, topic, async (_, message) => {
+      if (values.push(message.value.toString()) === count) done();
+    });
+    await all;
+    await consumer.disconnect();
+    return values.slice(0, count);
+  }
+
+  async function relay(id, from, to) {
+    const producer = await transactional(id); // what an older one has left is decided before the group looks for its offsets
+    const queue = new Queue();
+    let revoked = false;
+    const consumer = await consume(id, from, (partition, message) => queue.put({ partition, message }), () => { revoked = true; });
+    return {
+      next: async (commit) => {
+        const taken = await queue.take();
+        if (revoked) throw new Error('what is in the queue may come again');
+        const values = taken.map(({ message }) => message.value.toString());
+        if (taken.length === 0) return values;
+        const next = new Map(taken.map(({ partition, message }) => [partition, String(Number(message.offset) + 1)]));
+        await producer.begin();
+        await producer.send(to, values);
+        await producer.offsets(consumer, [{ topic: from, partitions: [...next].map(([partition, offset]) => ({ partition, offset })) }]);
+        await producer.end(commit);
+        return values;
+      },
+      close: async () => {
+        queue.close();
+        await Promise.allSettled([consumer.disconnect(), producer.close()]);
+      },
+    };
+  }
+
   return {
     version: `${version} (librdkafka ${librdkafkaVersion})`,
     skips: {},
     create: (topic, numPartitions) => withAdmin((admin) => admin.createTopics({ topics: [{ topic, numPartitions }] })),
     offsetAt: (topic, timestampMs) => withAdmin(async (admin) => (await admin.fetchTopicOffsetsByTimestamp(topic, timestampMs))[0].offset),
-    send, join, producer,
+    send, join, producer, transactional, readCommitted, relay,
   };
 }
 

@@ -22,9 +22,13 @@ func (client) Groups() (tried, without string) { return "group-cooperative", "" 
 
 func (client) Idempotent() bool { return true }
 
-func (c client) open(options ...kgo.Opt) (*kgo.Client, error) {
+func (c client) options(options ...kgo.Opt) []kgo.Opt {
 	// A kill may meet a connection's very first request, which kgo otherwise takes for a wrong configuration.
-	return kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(c.broker), kgo.AlwaysRetryEOF()}, options...)...)
+	return append([]kgo.Opt{kgo.SeedBrokers(c.broker), kgo.AlwaysRetryEOF()}, options...)
+}
+
+func (c client) open(options ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(c.options(options...)...)
 }
 
 func (c client) Create(ctx context.Context, topic string, partitions int) error {
@@ -67,7 +71,11 @@ func (c client) Send(ctx context.Context, topic, codec string, idempotent bool, 
 }
 
 func (c client) Read(ctx context.Context, topic string, from int64, count int) ([]string, error) {
-	cl, err := c.open(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(from)}}))
+	return c.read(ctx, topic, from, count)
+}
+
+func (c client) read(ctx context.Context, topic string, from int64, count int, options ...kgo.Opt) ([]string, error) {
+	cl, err := c.open(append(options, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(from)}}))...)
 	if err != nil {
 		return nil, err
 	}

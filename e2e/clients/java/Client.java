@@ -11,7 +11,11 @@ import org.apache.kafka.common.utils.AppInfoParser;
 public final class Client {
     public static void main(String[] arguments) throws Exception {
         String verb = arguments[0], broker = arguments[1], name = arguments[2];
-        System.exit(verb.equals("load") ? load(broker, name) : features(broker, name));
+        System.exit(switch (verb) {
+            case "load" -> load(broker, name);
+            case "relay" -> Transactions.relay(broker, name);
+            default -> features(broker, name);
+        });
     }
 
     /** A feature is done when its check returns. */
@@ -25,7 +29,7 @@ public final class Client {
         Groups groups = new Groups(data);
         Operations operations = new Operations(data, groups);
         int bad = 0;
-        for (Map<String, Check> checks : Arrays.asList(data.checks(), groups.checks(), operations.checks(), new Refusals(data).checks())) {
+        for (Map<String, Check> checks : Arrays.asList(data.checks(), groups.checks(), operations.checks(), new Transactions(data).checks(), new Refusals(data).checks())) {
             for (Map.Entry<String, Check> check : checks.entrySet()) {
                 bad |= attempt(check.getKey(), check.getValue());
             }
@@ -70,7 +74,7 @@ public final class Client {
     }
 
     /** Says whether standard input has ended, which only a blocked read can tell. */
-    private static final class Closed {
+    static final class Closed {
         private static final AtomicBoolean ENDED = new AtomicBoolean();
 
         static {

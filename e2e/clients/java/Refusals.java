@@ -9,7 +9,6 @@ import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
-import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.common.ElectionType;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.acl.AclBindingFilter;
@@ -18,7 +17,6 @@ import org.apache.kafka.common.errors.ElectionNotNeededException;
 import org.apache.kafka.common.errors.InvalidReplicaAssignmentException;
 import org.apache.kafka.common.errors.InvalidReplicationFactorException;
 import org.apache.kafka.common.errors.SecurityDisabledException;
-import org.apache.kafka.common.errors.TransactionalIdAuthorizationException;
 import org.apache.kafka.common.errors.UnsupportedVersionException;
 
 /** What one broker cannot do is refused, at once and for the right reason. */
@@ -46,7 +44,6 @@ final class Refusals {
         checks.put("refuses-unregister", () -> refused(ApiException.class, "", () -> admin.unregisterBroker(2).all().get()));
         checks.put("refuses-acls", () -> refused(SecurityDisabledException.class, "uthorizer",
             () -> admin.describeAcls(AclBindingFilter.ANY).values().get()));
-        checks.put("refuses-transactions", () -> refused(TransactionalIdAuthorizationException.class, "", this::transaction));
         checks.put("refuses-group-protocol-consumer", () -> refused(UnsupportedVersionException.class, "", this::newProtocol));
         return checks;
     }
@@ -69,12 +66,6 @@ final class Refusals {
 
     private static void raise(Throwable e) {
         throw (ApiException) e;
-    }
-
-    private void transaction() {
-        try (KafkaProducer<String, String> producer = Data.producer(data.broker, Map.of("transactional.id", data.name("t")))) {
-            producer.initTransactions();
-        }
     }
 
     private void newProtocol() {

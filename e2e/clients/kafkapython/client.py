@@ -1,4 +1,5 @@
 """kafka-python, the pure Python client: the verbs of ../README.md. Runs with 2.0.2 (as Debian ships it) and 3.x."""
+import os
 import select
 import sys
 import threading
@@ -8,6 +9,9 @@ import kafka
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.structs import OffsetAndMetadata
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
+import transactions
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 PATIENCE = 120  # seconds that any single step may take
@@ -181,6 +185,81 @@ def feature_idempotent(broker, prefix):
         raise RuntimeError("offsets are not 0..999 in order")
 
 
+class Transactional:
+    """A transactional producer, and a consumer in a group where it relays."""
+
+    def __init__(self, broker, id, source=None, target=None):
+        self.group, self.target = id, target
+        self.producer = KafkaProducer(bootstrap_servers=broker, transactional_id=id, retry_backoff_ms=50)
+        self.producer.init_transactions()  # what an older one has left is decided before the group looks for its offsets
+        self.consumer = None
+        if source:
+            self.consumer = consumer(broker, id, isolation_level="read_committed")
+            self.consumer.subscribe([source])
+
+    def begin(self):
+        self.producer.begin_transaction()
+
+    def send(self, topic, values):
+        futures = [self.producer.send(topic, value) for value in values]
+        self.producer.flush(PATIENCE)
+        for future in futures:
+            future.get(PATIENCE)
+
+    def end(self, commit):
+        if commit:
+            self.producer.commit_transaction()
+        else:
+            self.producer.abort_transaction()
+
+    def next(self, commit):
+        batches = self.consumer.poll(timeout_ms=200, max_records=transactions.RELAY_MAX)
+        values = [message.value for batch in batches.values() for message in batch]
+        if values:
+            self.begin()
+            self.send(self.target, values)
+            self.producer.send_offsets_to_transaction(
+                {tp: offset_and_metadata(batch[-1].offset + 1) for tp, batch in batches.items()}, self.consumer.group_metadata())
+            self.end(commit)
+        return values
+
+    def close(self):
+        if self.consumer:
+            self.consumer.close()
+        self.producer.close(1)
+
+
+class Transactions:
+    """The adapter for ../python/transactions.py."""
+
+    def __init__(self, broker):
+        self.broker = broker
+
+    def create(self, topic):
+        create(self.broker, topic, 1)
+
+    def send(self, topic, values):
+        send(self.broker, topic, values)
+
+    def producer(self, id):
+        return Transactional(self.broker, id)
+
+    def relay(self, id, source, target):
+        return Transactional(self.broker, id, source, target)
+
+    def read_committed(self, topic, count):
+        c = KafkaConsumer(bootstrap_servers=self.broker, auto_offset_reset="earliest", isolation_level="read_committed",
+                          consumer_timeout_ms=PATIENCE * 1000)
+        c.assign([TopicPartition(topic, 0)])
+        values = [next(c).value for _ in range(count)]
+        c.close()
+        return values
+
+
+def relay(broker, name):
+    return transactions.relay(Transactions(broker), name)
+
+
 def features(broker, prefix):
     checks = {"create": feature_create, "auto-create": feature_auto_create, "resume": feature_resume,
               "seek-time": feature_seek_time, "group-eager": feature_group("eager")}
@@ -190,10 +269,14 @@ def features(broker, prefix):
     if MODERN:
         from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
         checks["idempotent"] = feature_idempotent
+        for name, check in transactions.features(Transactions(broker), prefix).items():
+            checks[name] = lambda *_, check=check: check()
         checks["group-cooperative"] = feature_group("cooperative", partition_assignment_strategy=[CooperativeStickyAssignor])
     else:
         print("skip group-cooperative: kafka-python 2 has eager assignors only")
         print("skip idempotent: kafka-python 2 has no idempotent producer")
+        for name in transactions.features(None, prefix):
+            print("skip %s: kafka-python 2 has no transactions" % name)
     for name, check in checks.items():
         try:
             check(broker, prefix)
@@ -224,4 +307,4 @@ def load(broker, topic):
 
 if __name__ == "__main__":
     verb, broker, name = sys.argv[1:4]
-    sys.exit({"features": features, "load": load}[verb](broker, name))
+    sys.exit({"features": features, "load": load, "relay": relay}[verb](broker, name))

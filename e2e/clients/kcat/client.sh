@@ -57,10 +57,55 @@ idempotent() {
   if [ "$(timeout 120 kcat -b "$broker" -C -t "$name-idempotent" -p 0 -o beginning -e -q -f '%o:%s\n' | awk -F: '$2 != $1 + 1' | wc -l)" = 0 ]; then ok idempotent; else fail idempotent "order"; fi
 }
 
+committed() { # committed TOPIC: what a reader of committed records sees, in one line
+  timeout 120 kcat -b "$broker" -C -t "$1" -p 0 -o beginning -e -q -X isolation.level=read_committed 2>>"$tmp/err" | tr '\n' ' '
+}
+
+transact() { # transact TOPIC VALUES...: one transaction, which kcat commits at the end of its input
+  local topic=$1; shift
+  printf '%s\n' "$@" | timeout 120 kcat -b "$broker" -P -t "$topic" -p 0 -X transactional.id="$topic" 2>"$tmp/err"
+}
+
+open_transaction() { # open_transaction TOPIC VALUE: many records, in a transaction that ends when descriptor 8 is closed; kcat reads in blocks
+  local topic=$1 i; mkfifo "$tmp/$topic"
+  kcat -b "$broker" -P -t "$topic" -p 0 -X transactional.id="$topic" -X linger.ms=0 <"$tmp/$topic" 2>"$tmp/opened" 8>&- & opened=$!
+  exec 8>"$tmp/$topic"
+  seq -f "$2 %g" 3000 >&8
+  for i in $(seq 600); do
+    timeout 120 kcat -b "$broker" -C -t "$topic" -p 0 -o beginning -e -q -X isolation.level=read_uncommitted 2>/dev/null | grep -qx "$2 1" && return 0
+    sleep 0.1
+  done
+  return 1
+}
+
+transactions() {
+  local topic="$name-transactions"
+  transact "$topic" kept 'kept too' || { fail transactions "$(tail -n 1 "$tmp/err")"; return; }
+  open_transaction "$topic" dropped || { kill $opened; fail transactions "an open one is not read"; return; }
+  local before; before=$(committed "$topic")
+  kill -INT $opened; exec 8>&-; wait $opened # which leaves it open, until a producer with the same id comes
+  transact "$topic" last || { fail transactions "$(tail -n 1 "$tmp/err")"; return; }
+  ok transactions
+  local after; after=$(committed "$topic")
+  if [ "$before" = 'kept kept too ' ] && [ "$after" = 'kept kept too last ' ]; then ok read-committed; else fail read-committed "read '$before', then '$after'"; fi
+}
+
+fencing() { # of two with one id the older is refused, and what it had sent is aborted
+  local topic="$name-fencing"
+  kcat -b "$broker" -L -t "$topic" >/dev/null 2>&1
+  open_transaction "$topic" old || { kill $opened; fail fencing "an open one is not read"; return; }
+  transact "$topic" new || { kill $opened; fail fencing "$(tail -n 1 "$tmp/err")"; return; }
+  exec 8>&-
+  if wait $opened; then fail fencing "the older one committed"; return; fi
+  if ! grep -qi fenced "$tmp/opened"; then fail fencing "the older one was told $(tail -n 1 "$tmp/opened")"; return; fi
+  if [ "$(committed "$topic")" = 'new ' ]; then ok fencing; else fail fencing "read '$(committed "$topic")'"; fi
+}
+
 case $verb in
 features)
   echo "version the distribution's"
-  create; group; resume; seektime; idempotent
+  create; group; resume; seektime; idempotent; transactions; fencing
+  echo "skip transactional-offsets: kcat does not consume and produce at once"
   for c in none gzip snappy lz4 zstd; do codec "$c"; done
   exit $bad ;;
 load)

@@ -1,4 +1,5 @@
 """librdkafka through confluent-kafka: the verbs of ../README.md."""
+import os
 import select
 import sys
 import time
@@ -6,6 +7,9 @@ import time
 import confluent_kafka
 from confluent_kafka import Consumer, Producer, TopicPartition, KafkaError
 from confluent_kafka.admin import AdminClient, NewTopic
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "python"))
+import transactions
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 PATIENCE = 120  # seconds that any single step may take
@@ -170,11 +174,92 @@ def feature_idempotent(broker, prefix):
         raise RuntimeError("offsets are not 0..999 in order")
 
 
+class Transactional:
+    """A transactional producer, and a consumer in a group where it relays."""
+
+    def __init__(self, broker, id, source=None, target=None):
+        self.target = target
+        self.producer = Producer({"bootstrap.servers": broker, "transactional.id": id, "reconnect.backoff.max.ms": 500, "linger.ms": 0})
+        self.producer.init_transactions(PATIENCE)  # what an older one has left is decided before the group looks for its offsets
+        self.consumer, self.revoked = None, False
+        if source:
+            self.consumer = consumer(broker, id, **{"isolation.level": "read_committed"})
+            self.consumer.subscribe([source], on_revoke=self.revoke)
+
+    def revoke(self, *_):
+        self.revoked = True
+
+    def begin(self):
+        self.producer.begin_transaction()
+
+    def send(self, topic, values):
+        for value in values:
+            self.producer.produce(topic, value)
+        if self.producer.flush(PATIENCE):
+            raise RuntimeError("not delivered")
+
+    def end(self, commit):
+        if commit:
+            self.producer.commit_transaction(PATIENCE)
+        else:
+            self.producer.abort_transaction(PATIENCE)
+
+    def next(self, commit):
+        messages = self.consumer.consume(transactions.RELAY_MAX, 0.2)
+        if self.revoked:
+            raise RuntimeError("some of these may come again")
+        for message in messages:
+            if message.error():
+                raise RuntimeError(str(message.error()))
+        if messages:
+            self.begin()
+            self.send(self.target, [message.value() for message in messages])
+            self.producer.send_offsets_to_transaction(self.consumer.position(self.consumer.assignment()), self.consumer.consumer_group_metadata())
+            self.end(commit)
+        return [message.value() for message in messages]
+
+    def close(self):
+        if self.consumer:
+            self.consumer.close()
+
+
+class Transactions:
+    """The adapter for ../python/transactions.py."""
+
+    def __init__(self, broker):
+        self.broker = broker
+
+    def create(self, topic):
+        create(self.broker, topic, 1)
+
+    def send(self, topic, values):
+        send(self.broker, topic, values)
+
+    def producer(self, id):
+        return Transactional(self.broker, id)
+
+    def relay(self, id, source, target):
+        return Transactional(self.broker, id, source, target)
+
+    def read_committed(self, topic, count):
+        c = consumer(self.broker, topic, **{"isolation.level": "read_committed"})
+        c.assign([TopicPartition(topic, 0, 0)])
+        values = [message.value() for message in c.consume(count, PATIENCE)]
+        c.close()
+        return values
+
+
+def relay(broker, name):
+    return transactions.relay(Transactions(broker), name)
+
+
 def features(broker, prefix):
     print("version %s (librdkafka %s)" % (confluent_kafka.__version__, confluent_kafka.libversion()[0]))
     checks = {"create": feature_create, "resume": feature_resume, "seek-time": feature_seek_time, "idempotent": feature_idempotent}
     checks.update({"produce-" + codec: feature_codec(codec) for codec in CODECS})
     checks.update({"group-eager": feature_group("range"), "group-cooperative": feature_group("cooperative-sticky")})
+    for name, check in transactions.features(Transactions(broker), prefix).items():
+        checks[name] = lambda *_, check=check: check()
     bad = 0
     for name, check in checks.items():
         try:
@@ -206,4 +291,4 @@ def load(broker, topic):
 
 if __name__ == "__main__":
     verb, broker, name = sys.argv[1:4]
-    sys.exit({"features": features, "load": load}[verb](broker, name))
+    sys.exit({"features": features, "load": load, "relay": relay}[verb](broker, name))

@@ -1,5 +1,5 @@
 'use strict';
-// The two verbs of ../README.md for a client in Node, given an adapter for it:
+// The verbs of ../README.md for a client in Node, given an adapter for it:
 //   version                                  what it is
 //   skips                                    {feature: why} of what it does not have
 //   create(topic, partitions)
@@ -8,6 +8,8 @@
 //   join(group, topic, assignor, seen)       a member that calls seen(value, offset), commits, and ends where seen returns false:
 //                                            {owned(), leave()}
 //   producer(topic)                          an open idempotent producer: {send(value) -> [partition, offset], close()}
+
+const transactions = require('./transactions.js');
 
 const patienceMs = 120_000; // that any single step may take
 const startMs = 1_700_000_000_000;
@@ -21,6 +23,7 @@ async function features(client, prefix) {
     resume: () => resume(client, `${prefix}-resume`),
     'seek-time': () => seekTime(client, `${prefix}-time`),
     idempotent: () => idempotent(client, `${prefix}-idempotent`),
+    ...transactions.checks(client, prefix),
   };
   for (const codec of ['none', 'gzip', 'snappy', 'lz4', 'zstd']) {
     checks[`produce-${codec}`] = () => roundTrip(client, `${prefix}-${codec}`, codec);
@@ -150,5 +153,5 @@ async function load(client, topic) {
 
 module.exports = async function main(open) {
   const [verb, broker, name] = process.argv.slice(2);
-  process.exit(await { features, load }[verb](open(broker), name));
+  process.exit(await { features, load, relay: transactions.relay }[verb](open(broker), name));
 };

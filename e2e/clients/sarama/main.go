@@ -83,7 +83,11 @@ func (c client) Send(_ context.Context, topic, codec string, idempotent bool, re
 }
 
 func (c client) Read(ctx context.Context, topic string, from int64, count int) ([]string, error) {
-	consumer, err := sarama.NewConsumer([]string{c.broker}, config())
+	return c.read(ctx, config(), topic, from, count)
+}
+
+func (c client) read(ctx context.Context, config *sarama.Config, topic string, from int64, count int) ([]string, error) {
+	consumer, err := sarama.NewConsumer([]string{c.broker}, config)
 	if err != nil {
 		return nil, err
 	}

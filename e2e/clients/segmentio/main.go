@@ -23,6 +23,12 @@ func (client) Groups() (tried, without string) { return "group-eager", "group-co
 
 func (client) Idempotent() bool { return false }
 
+func (client) WithoutTransactions() map[string]string {
+	const requests = "kafka-go has the requests, and no producer of transactional batches"
+	return map[string]string{"transactions": requests, "transactional-offsets": requests, "fencing": requests,
+		"read-committed": "kafka-go's reader hands out aborted and control records all the same"}
+}
+
 func (c client) requests() *kafka.Client {
 	return &kafka.Client{Addr: kafka.TCP(c.broker), Timeout: verbs.Patience}
 }

@@ -1,4 +1,4 @@
-// Package verbs runs the two verbs of ../../README.md for a Go client, given an adapter for it.
+// Package verbs runs the verbs of ../../README.md for a Go client, given an adapter for it.
 package verbs
 
 import (
@@ -60,7 +60,7 @@ type Member interface {
 // Main runs the verb that the command line names and exits.
 func Main(c func(broker string) Client) {
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: PROGRAM features|load BROKER NAME")
+		fmt.Fprintln(os.Stderr, "usage: PROGRAM features|load|relay BROKER NAME")
 		os.Exit(2)
 	}
 	client, name := c(os.Args[2]), os.Args[3]
@@ -69,6 +69,8 @@ func Main(c func(broker string) Client) {
 		os.Exit(features(client, name))
 	case "load":
 		os.Exit(load(client, name))
+	case "relay":
+		os.Exit(relay(client.(Transactional), name))
 	}
 	os.Exit(2)
 }
@@ -97,11 +99,12 @@ func features(c Client, prefix string) int {
 	try(group, func(ctx context.Context) error { return rebalance(ctx, c, prefix+"-group") })
 	try("resume", func(ctx context.Context) error { return resume(ctx, c, prefix+"-resume") })
 	try("seek-time", func(ctx context.Context) error { return seekTime(ctx, c, prefix+"-time") })
-	if !c.Idempotent() {
+	if c.Idempotent() {
+		try("idempotent", func(ctx context.Context) error { return idempotent(ctx, c, prefix+"-idempotent") })
+	} else {
 		fmt.Println("skip idempotent: the client has no idempotent producer")
-		return bad
 	}
-	try("idempotent", func(ctx context.Context) error { return idempotent(ctx, c, prefix+"-idempotent") })
+	tryTransactions(c, prefix, try)
 	return bad
 }
 

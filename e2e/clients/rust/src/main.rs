@@ -1,5 +1,7 @@
 //! The rdkafka crate, on librdkafka: the verbs of ../README.md.
 
+mod transactions;
+
 use std::collections::HashSet;
 use std::error::Error;
 use std::io::Read;
@@ -26,6 +28,7 @@ fn main() {
     let client = Client { broker: words[2].clone() };
     let failed = match words[1].as_str() {
         "load" => client.load(&words[3]).inspect_err(|e| eprintln!("{e}")).is_err(),
+        "relay" => client.relay(&words[3]).inspect_err(|e| eprintln!("{e}")).is_err(),
         _ => client.features(&words[3]),
     };
     std::process::exit(failed.into());
@@ -86,6 +89,10 @@ impl Client {
         report("idempotent", self.idempotent(&topic("idempotent")));
         report("seek-time", self.seek_time(&topic("time")));
         report("resume", self.resume(&topic("resume")));
+        report("transactions", self.write_mixed(&topic("transactions")));
+        report("read-committed", self.read_mixed(&topic("transactions")));
+        report("transactional-offsets", self.relay_twice(&topic("relay")));
+        report("fencing", self.fence(&topic("fencing")));
         report("group-eager", self.rebalance(&topic("eager"), "range"));
         report("group-cooperative", self.rebalance(&topic("cooperative"), "cooperative-sticky"));
         failed

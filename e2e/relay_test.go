@@ -1,0 +1,200 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// exactlyOnce is the feature that the relay verb proves.
+const exactlyOnce = "exactly-once-through-kills"
+
+const (
+	relayRecords    = 500 // what there is to relay
+	relayPartitions = 2
+	relayKillEvery  = 100 // of them, until the broker is killed
+)
+
+// TestClientRelaySurvivesKills lets each client that has transactions consume, produce and commit its offsets in them
+// while the broker is killed with -9 twice: every record arrives once.
+func TestClientRelaySurvivesKills(t *testing.T) {
+	for _, f := range foreigners {
+		if !f.transactions {
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			killUnderRelay(t, f)
+			if !t.Failed() {
+				hold(t, clientResults{Client: f.name, Features: []featureResult{{Feature: exactlyOnce, Result: "ok"}}})
+			}
+		})
+	}
+}
+
+func killUnderRelay(t *testing.T, f foreign) {
+	s := startServer(t, "-X", "group.initial.rebalance.delay.ms=0")
+	s.createTopic("relay-from", relayPartitions)
+	s.createTopic("relay-to", relayPartitions)
+	s.produceNumbered("relay-from", relayRecords)
+	program := f.command(t, "relay", s.addr, "relay")
+	stdin, err := program.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := program.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = program.Process.Kill() })
+	counts := make(chan int, relayRecords)
+	go readCounts(stdout, counts)
+	for range 2 {
+		awaitRelayed(t, counts, relayKillEvery)
+		s.kill()
+		s.start()
+	}
+	eventually(t, "everything is committed", func() bool { return s.committed("relay") == relayRecords })
+	if err := stdin.Close(); err != nil && err != io.ErrClosedPipe {
+		t.Fatal(err)
+	}
+	for range counts { // until the program has said all
+	}
+	if err := program.Wait(); err != nil {
+		t.Errorf("the client ended badly: %v", err)
+	}
+	checkOnce(t, s.readCommitted("relay-to"), relayRecords)
+	if kcat, err := exec.LookPath("kcat"); err == nil { // a reader that is not franz-go
+		out, err := output(exec.Command(kcat, "-b", s.addr, "-C", "-t", "relay-to", "-o", "beginning", "-e", "-q", "-X", "isolation.level=read_committed"))
+		if err != nil {
+			t.Fatalf("kcat: %v", err)
+		}
+		checkOnce(t, strings.Fields(string(out)), relayRecords)
+	}
+}
+
+// produceNumbered produces values from 0 on, one after the other into each partition.
+func (s *server) produceNumbered(topic string, count int) {
+	s.t.Helper()
+	records := make([]*kgo.Record, count)
+	for i := range records {
+		records[i] = &kgo.Record{Topic: topic, Partition: int32(i % relayPartitions), Value: fmt.Append(nil, i)}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.client(kgo.RecordPartitioner(kgo.ManualPartitioner())).ProduceSync(ctx, records...).FirstErr(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// readCounts reads what the relay verb says of each transaction.
+func readCounts(r io.Reader, counts chan<- int) {
+	defer close(counts)
+	for scan := bufio.NewScanner(r); scan.Scan(); {
+		var n int
+		if _, err := fmt.Sscanf(scan.Text(), "relayed %d", &n); err == nil {
+			counts <- n
+		}
+	}
+}
+
+func awaitRelayed(t *testing.T, counts <-chan int, want int) {
+	t.Helper()
+	for got := 0; got < want; {
+		select {
+		case n, open := <-counts:
+			if !open {
+				t.Fatalf("the client ended after %d of %d records", got, want)
+			}
+			got += n
+		case <-time.After(patience):
+			t.Fatalf("no transaction for %v after %d of %d records", patience, got, want)
+		}
+	}
+}
+
+// committed is the sum of the offsets that a group has committed.
+func (s *server) committed(group string) (sum int64) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	offsets, err := kadm.NewClient(s.client()).FetchOffsets(ctx, group)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	offsets.Each(func(o kadm.OffsetResponse) { sum += max(0, o.At) })
+	return sum
+}
+
+// readCommitted returns the values that the topic holds now and that are committed. What is still open fails the test: it reads
+// up to the end that a reader of everything is told.
+func (s *server) readCommitted(topic string) (values []string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ends, err := kadm.NewClient(s.client()).ListEndOffsets(ctx, topic)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := s.client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords())
+	reached := map[int32]int64{}
+	open := func() (left []string) {
+		ends.Each(func(o kadm.ListedOffset) {
+			if reached[o.Partition] < o.Offset {
+				left = append(left, fmt.Sprintf("%s/%d at %d of %d", topic, o.Partition, reached[o.Partition], o.Offset))
+			}
+		})
+		return left
+	}
+	for len(open()) > 0 {
+		fetches := c.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			s.t.Fatalf("read %v: %v", open(), err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			reached[r.Partition] = r.Offset + 1
+			if !r.Attrs.IsControl() {
+				values = append(values, string(r.Value))
+			}
+		})
+	}
+	return values
+}
+
+// checkOnce: the values are the numbers below count, each once.
+func checkOnce(t *testing.T, values []string, count int) {
+	t.Helper()
+	times := map[string]int{}
+	for _, value := range values {
+		times[value]++
+	}
+	var lost, duplicated []string
+	for i := range count {
+		switch id := fmt.Sprint(i); times[id] {
+		case 0:
+			lost = append(lost, id)
+		case 1:
+		default:
+			duplicated = append(duplicated, id)
+		}
+		delete(times, fmt.Sprint(i))
+	}
+	if len(lost) > 0 || len(duplicated) > 0 || len(times) > 0 {
+		slices.Sort(lost)
+		t.Errorf("lost %v, duplicated %v, never sent %v", lost, duplicated, times)
+	}
+	t.Logf("sent %d, committed %d, lost %d, duplicated %d", count, len(values), len(lost), len(duplicated))
+}
