@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // kafkaTools is a process that runs the tools of Apache Kafka, one after the other.
@@ -78,6 +83,7 @@ var toolClasses = map[string][2]string{
 func TestKafkaTools(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "-X", "group.initial.rebalance.delay.ms=0")
+	s.keepLedger()
 	k := startKafkaTools(t, s.addr)
 	for _, run := range toolRuns(t, s) {
 		t.Run(run.tool+" "+run.arguments, func(t *testing.T) { k.try(t, run) })
@@ -133,7 +139,7 @@ func (k *kafkaTools) note(run toolRun, words []string) {
 	verb := ""
 	for _, word := range words {
 		switch strings.TrimLeft(word, "-") {
-		case "create", "list", "describe", "alter", "delete", "reset-offsets", "verify", "execute", "unregister", "cluster-id", "topics", "brokers", "clients":
+		case "describe-producers", "find-hanging", "abort", "forceTerminateTransaction", "create", "list", "describe", "alter", "delete", "reset-offsets", "verify", "execute", "unregister", "cluster-id", "topics", "brokers", "clients":
 			verb += " " + strings.TrimLeft(word, "-")
 		}
 	}
@@ -170,6 +176,37 @@ func (k *kafkaTools) answer(t *testing.T) (code int, said string) {
 		t.Fatal(err)
 	}
 	return code, string(bytes)
+}
+
+// keepLedger commits a transaction and leaves another open, and one elsewhere.
+func (s *server) keepLedger() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for _, ledger := range []struct {
+		id, topic string
+		entries   []string
+		commit    bool
+	}{
+		{"books", "ledger", []string{"debit", "credit", "fee"}, true},
+		{"books", "ledger", []string{"open debit", "open credit"}, false},
+		{"other books", "other", []string{"open"}, false},
+	} {
+		client := s.client(kgo.TransactionalID(ledger.id), kgo.DefaultProduceTopic(ledger.topic), kgo.AllowAutoTopicCreation(), kgo.TransactionTimeout(10*time.Minute))
+		records := make([]*kgo.Record, len(ledger.entries))
+		for i, entry := range ledger.entries {
+			records[i] = kgo.StringRecord(entry)
+		}
+		if err := errors.Join(client.BeginTransaction(), client.ProduceSync(ctx, records...).FirstErr()); err != nil {
+			s.t.Fatal(err)
+		}
+		if !ledger.commit {
+			continue // it stays open, for the tools to find
+		}
+		if err := client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 func toolRuns(t *testing.T, s *server) []toolRun {
@@ -225,13 +262,24 @@ func toolRuns(t *testing.T, s *server) []toolRun {
 		{tool: "kafka-cluster", arguments: "unregister --id 2", fails: true, says: []string{`2`}},
 		{tool: "kafka-metadata-quorum", arguments: "describe --status", says: []string{`LeaderId:\s+1`, `HighWatermark:\s+\d+`}},
 		{tool: "kafka-metadata-quorum", arguments: "describe --replication", says: []string{`^1\s+\S+\s+\d+\s+0\s.*Leader`}},
-		{tool: "kafka-features", arguments: "describe", says: []string{`Feature: transaction\.version\s+SupportedMinVersion: 0\s`}},
+		{tool: "kafka-features", arguments: "describe", says: []string{`Feature: transaction\.version\s+SupportedMinVersion: 0\s+SupportedMaxVersion: 2\s+FinalizedVersionLevel: 2\s`}},
 		{tool: "kafka-leader-election", arguments: "--election-type preferred --topic one --partition 0", says: []string{`Valid replica already elected for partitions one-0`}},
 		{tool: "kafka-reassign-partitions", arguments: "--verify --reassignment-json-file " + stay, says: []string{`Reassignment of partition clicks-0 is completed`}},
 		{tool: "kafka-reassign-partitions", arguments: "--list", says: []string{`No partition reassignments found`}},
 		{tool: "kafka-reassign-partitions", arguments: "--execute --reassignment-json-file " + move, fails: true, says: []string{`2`}},
 		{tool: "kafka-acls", arguments: "--list", fails: true, says: []string{`No Authorizer is configured`}},
-		{tool: "kafka-transactions", arguments: "list", says: []string{`TransactionalId`}},
+		{tool: "kafka-console-consumer", arguments: "--topic ledger --from-beginning --isolation-level read_committed --timeout-ms 60000 --max-messages 3", says: []string{`^debit\ncredit\nfee$`}},
+		{tool: "kafka-console-consumer", arguments: "--topic ledger --from-beginning --isolation-level read_uncommitted --timeout-ms 60000 --max-messages 5", says: []string{`^fee\nopen debit\nopen credit$`}},
+		{tool: "kafka-transactions", arguments: "list", says: []string{`^TransactionalId`, `^books\s+1\s+\d+\s+Ongoing`, `^other books\s+1\s+\d+\s+Ongoing`}},
+		{tool: "kafka-transactions", arguments: "describe --transactional-id books", says: []string{`^1\s+books\s+\d+\s+\d+\s+Ongoing\s+600000\s+.*ledger-0`}},
+		{tool: "kafka-transactions", arguments: "describe --transactional-id nobody", fails: true, says: []string{`(?i)transactional ?id`}},
+		{tool: "kafka-transactions", arguments: "describe-producers --topic ledger --partition 0", says: []string{`^\d+\s+\d+\s+-?\d+\s+\d+\s+\d+\s+4\s*$`}},
+		{tool: "kafka-transactions", arguments: "find-hanging --broker-id 1", says: []string{`^Topic\s+Partition\s+ProducerId`}},
+		{tool: "kafka-transactions", arguments: "forceTerminateTransaction --transactionalId books"},
+		{tool: "kafka-transactions", arguments: "describe --transactional-id books", says: []string{`^1\s+books\s+\d+\s+\d+\s+CompleteAbort\s`}},
+		{tool: "kafka-transactions", arguments: "abort --topic other --partition 0 --start-offset 0"},
+		{tool: "kafka-transactions", arguments: "abort --topic other --partition 0 --start-offset 7", fails: true, says: []string{`(?i)could not find`}},
+		{tool: "kafka-transactions", arguments: "describe-producers --topic other --partition 0", says: []string{`^\d+\s+\d+\s+-?\d+\s+\d+\s+\d+\s+None\s*$`}},
 		{tool: "kafka-transactions", arguments: "describe-producers --topic one --partition 0", says: []string{`ProducerId\s+ProducerEpoch`, `^\d+\s+0\s+-1\s+2\s`}},
 		{tool: "kafka-producer-perf-test", arguments: "--topic perf --num-records 2000 --record-size 100 --throughput -1", says: []string{`2000 records sent`}},
 		{tool: "kafka-consumer-perf-test", arguments: "--topic perf --num-records 2000 --timeout 60000", says: []string{`, 2\d\d\d, `}},
