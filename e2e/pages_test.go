@@ -21,7 +21,7 @@ type snippet struct {
 
 var snippets = []snippet{
 	{"go.md", "go", "franz-go", "main.go", runGo},
-	{"java.md", "java", "KafkaProducer", "Hello.java", func(_ *testing.T, file string) (*exec.Cmd, error) { return javaCommand("", file) }},
+	{"java.md", "java", "KafkaProducer", "Hello.java", runJava},
 	{"python.md", "python", "confluent_kafka", "hello.py", runPython("librdkafka")},
 	{"python.md", "python", "aiokafka", "hello.py", runPython("aiokafka")},
 	{"node.md", "js", "require('kafkajs')", "hello.js", runNode("kafkajs")},
@@ -30,6 +30,15 @@ var snippets = []snippet{
 	{"c.md", "c", "rdkafka.h", "hello.c", runC},
 	{"cli.md", "sh", "millrace produce", "hello.sh", runShell("bash")},
 	{"cli.md", "sh", "kcat", "hello.sh", runShell("kcat")},
+	{"go.md", "go", "TransactionalID", "main.go", runGo},
+	{"java.md", "java", "initTransactions", "Hello.java", runJava},
+	{"python.md", "python", "init_transactions", "hello.py", runPython("librdkafka")},
+	{"python.md", "python", "transactional_id", "hello.py", runPython("aiokafka")},
+	{"node.md", "js", "maxInFlightRequests", "hello.js", runNode("kafkajs")},
+	{"node.md", "js", "kafkaJS: { transactionalId", "hello.js", runNode("confluentjs")},
+	{"rust.md", "rust", "init_transactions", "main.rs", runRust},
+	{"c.md", "c", "rd_kafka_init_transactions", "hello.c", runC},
+	{"cli.md", "sh", "transactional.id", "hello.sh", runShell("kcat")},
 }
 
 var fenced = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
@@ -97,6 +106,8 @@ func runGo(_ *testing.T, file string) (*exec.Cmd, error) {
 	run.Dir = "clients"
 	return run, run.Err
 }
+
+func runJava(_ *testing.T, file string) (*exec.Cmd, error) { return javaCommand("", file) }
 
 func runPython(environment string) func(*testing.T, string) (*exec.Cmd, error) {
 	return func(_ *testing.T, file string) (*exec.Cmd, error) {
