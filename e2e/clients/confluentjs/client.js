@@ -55,7 +55,7 @@ function open(broker) {
   }
 
   async function transactional(transactionalId) {
-    const open = kafka.producer({ 'linger.ms': 0, kafkaJS: { transactionalId } });
+    const open = kafka.producer({ 'linger.ms': 0, 'metadata.recovery.strategy': 'none', kafkaJS: { transactionalId } });
     await open.connect(); // which fences older ones
     return {
       begin: () => open.transaction(),

@@ -179,7 +179,9 @@ class Transactional:
 
     def __init__(self, broker, id, source=None, target=None):
         self.target = target
-        self.producer = Producer({"bootstrap.servers": broker, "transactional.id": id, "reconnect.backoff.max.ms": 500, "linger.ms": 0})
+        # With the default recovery strategy librdkafka 2.16 goes on asking the group's coordinator through a broker that it has forgotten.
+        self.producer = Producer({"bootstrap.servers": broker, "transactional.id": id, "reconnect.backoff.max.ms": 500, "linger.ms": 0,
+                                  "metadata.recovery.strategy": "none"})
         self.producer.init_transactions(PATIENCE)  # what an older one has left is decided before the group looks for its offsets
         self.consumer, self.revoked = None, False
         if source:
@@ -214,7 +216,8 @@ class Transactional:
         if messages:
             self.begin()
             self.send(self.target, [message.value() for message in messages])
-            self.producer.send_offsets_to_transaction(self.consumer.position(self.consumer.assignment()), self.consumer.consumer_group_metadata())
+            offsets, metadata = self.consumer.position(self.consumer.assignment()), self.consumer.consumer_group_metadata()
+            self.producer.send_offsets_to_transaction(offsets, metadata, PATIENCE)
             self.end(commit)
         return [message.value() for message in messages]
 

@@ -41,7 +41,7 @@ struct Relay {
 
 impl Client {
     fn transactional(&self, id: &str) -> Outcome<Transactional> {
-        let producer: Transactional = self.open(&[("transactional.id", id), ("linger.ms", "0"), ("reconnect.backoff.max.ms", "500")])?;
+        let producer: Transactional = self.open(&[("transactional.id", id), ("linger.ms", "0"), ("reconnect.backoff.max.ms", "500"), ("metadata.recovery.strategy", "none")])?;
         producer.init_transactions(PATIENCE)?;
         Ok(producer)
     }
