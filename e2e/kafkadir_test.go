@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // kafkaDirectory is a partition that Apache Kafka 4.3.1 wrote and closed: two transactional producers and a plain one by turns, some
@@ -50,7 +53,45 @@ func TestADirectoryOfKafkaReadsAsInKafka(t *testing.T) {
 	if got := s.kcatReads(t, "moved", "read_committed"); len(all) != 58 || len(want) != 32 || !slices.Equal(got, want) {
 		t.Errorf("of %d records %d are committed, read as committed are %q", len(all), len(want), got)
 	}
+	s.abortOpen("moved")
+	if got := s.kcatReads(t, "moved", "read_committed"); !slices.Equal(got, append(want, behindTheOpenOne)) {
+		t.Errorf("once an operator has aborted the open one, read as committed are %q", got)
+	}
 	s.verifyLogs()
+}
+
+// abortOpen ends what is open in partition 0, as kafka-transactions does with a transaction that hangs.
+func (s *server) abortOpen(topic string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	admin := kadm.NewClient(s.client())
+	partition := kadm.TopicsSet{}
+	partition.Add(topic, 0)
+	described, err := admin.DescribeProducers(ctx, partition)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	open := 0
+	described.EachProducer(func(p kadm.DescribedProducer) {
+		if p.CurrentTxnStartOffset < 0 {
+			return
+		}
+		open++
+		written, err := admin.WriteTxnMarkers(ctx, kadm.TxnMarkers{ProducerID: p.ProducerID, ProducerEpoch: p.ProducerEpoch,
+			CoordinatorEpoch: p.CoordinatorEpoch, Topics: partition})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		written.EachPartition(func(m kadm.TxnMarkersPartitionResponse) {
+			if m.Err != nil {
+				s.t.Errorf("the marker: %v", m.Err)
+			}
+		})
+	})
+	if open != 1 {
+		s.t.Errorf("%d open transactions", open)
+	}
 }
 
 func copyFiles(to, from string) error {

@@ -139,7 +139,7 @@ func (k *kafkaTools) note(run toolRun, words []string) {
 	verb := ""
 	for _, word := range words {
 		switch strings.TrimLeft(word, "-") {
-		case "describe-producers", "find-hanging", "abort", "forceTerminateTransaction", "create", "list", "describe", "alter", "delete", "reset-offsets", "verify", "execute", "unregister", "cluster-id", "topics", "brokers", "clients":
+		case "describe-producers", "find-hanging", "abort", "forceTerminateTransaction", "upgrade", "downgrade", "create", "list", "describe", "alter", "delete", "reset-offsets", "verify", "execute", "unregister", "cluster-id", "topics", "brokers", "clients":
 			verb += " " + strings.TrimLeft(word, "-")
 		}
 	}
@@ -263,6 +263,9 @@ func toolRuns(t *testing.T, s *server) []toolRun {
 		{tool: "kafka-metadata-quorum", arguments: "describe --status", says: []string{`LeaderId:\s+1`, `HighWatermark:\s+\d+`}},
 		{tool: "kafka-metadata-quorum", arguments: "describe --replication", says: []string{`^1\s+\S+\s+\d+\s+0\s.*Leader`}},
 		{tool: "kafka-features", arguments: "describe", says: []string{`Feature: transaction\.version\s+SupportedMinVersion: 0\s+SupportedMaxVersion: 2\s+FinalizedVersionLevel: 2\s`}},
+		{tool: "kafka-features", arguments: "downgrade --feature transaction.version=1", says: []string{`^transaction\.version was downgraded to 1\.$`}},
+		{tool: "kafka-features", arguments: "upgrade --feature transaction.version=2", says: []string{`^transaction\.version was upgraded to 2\.$`}},
+		{tool: "kafka-features", arguments: "upgrade --feature transaction.version=3", fails: true, says: []string{`(?i)could not upgrade transaction\.version to 3`}},
 		{tool: "kafka-leader-election", arguments: "--election-type preferred --topic one --partition 0", says: []string{`Valid replica already elected for partitions one-0`}},
 		{tool: "kafka-reassign-partitions", arguments: "--verify --reassignment-json-file " + stay, says: []string{`Reassignment of partition clicks-0 is completed`}},
 		{tool: "kafka-reassign-partitions", arguments: "--list", says: []string{`No partition reassignments found`}},
@@ -276,7 +279,7 @@ func toolRuns(t *testing.T, s *server) []toolRun {
 		{tool: "kafka-transactions", arguments: "describe-producers --topic ledger --partition 0", says: []string{`^\d+\s+\d+\s+-?\d+\s+\d+\s+\d+\s+4\s*$`}},
 		{tool: "kafka-transactions", arguments: "find-hanging --broker-id 1", says: []string{`^Topic\s+Partition\s+ProducerId`}},
 		{tool: "kafka-transactions", arguments: "forceTerminateTransaction --transactionalId books"},
-		{tool: "kafka-transactions", arguments: "describe --transactional-id books", says: []string{`^1\s+books\s+\d+\s+\d+\s+CompleteAbort\s`}},
+		{tool: "kafka-transactions", arguments: "describe --transactional-id books", says: []string{`^1\s+books\s+\d+\s+\d+\s+Empty\s`}},
 		{tool: "kafka-transactions", arguments: "abort --topic other --partition 0 --start-offset 0"},
 		{tool: "kafka-transactions", arguments: "abort --topic other --partition 0 --start-offset 7", fails: true, says: []string{`(?i)could not find`}},
 		{tool: "kafka-transactions", arguments: "describe-producers --topic other --partition 0", says: []string{`^\d+\s+\d+\s+-?\d+\s+\d+\s+\d+\s+None\s*$`}},

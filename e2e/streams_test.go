@@ -17,7 +17,7 @@ import (
 
 const (
 	streamsPartitions = 2
-	linesPerRound     = 200
+	linesPerRound     = 500
 )
 
 // TestKafkaStreamsCountsThroughKills runs Apache Kafka Streams, unmodified, with exactly_once_v2: it counts words while its
@@ -42,6 +42,7 @@ func TestKafkaStreamsCountsThroughKills(t *testing.T) {
 		before := total(want)
 		s.produceLines(round, want)
 		eventually(t, "the round is being counted", func() bool { return total(counts.now()) > before })
+		s.produceLines(round, want) // which are still to be counted when the disturbance comes
 		disturb()
 	}
 	eventually(t, "all is counted", func() bool { return total(counts.now()) >= total(want) })
@@ -80,7 +81,7 @@ func (w *wordCount) kill() {
 	_ = w.command.Wait()
 }
 
-// produceLines produces the lines of a round and counts their words.
+// produceLines produces lines of a round and counts their words.
 func (s *server) produceLines(round int, want map[string]int64) {
 	s.t.Helper()
 	records := make([]*kgo.Record, linesPerRound)
