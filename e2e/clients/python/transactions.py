@@ -120,7 +120,7 @@ def relay(client, name):
         except Exception as error:
             print("begins anew: %r" % error, file=sys.stderr, flush=True)
             time.sleep(0.1)
-        finally:
+        if mover:
             with contextlib.suppress(Exception):
-                mover and mover.close()
+                mover.close()
     return 0
