@@ -126,7 +126,7 @@ func (t *transactionalCommit) verify(ctx context.Context) (*partition.Verificati
 	if verified == nil || err != nil {
 		return nil, err
 	}
-	return verified, t.b.transactions.confirm(ctx, txn.Claim{
+	err = t.b.transactions.confirm(ctx, txn.Claim{
 		TransactionalID: t.req.TransactionalID,
 		ProducerID:      t.req.ProducerID,
 		ProducerEpoch:   t.req.ProducerEpoch,
@@ -134,6 +134,10 @@ func (t *transactionalCommit) verify(ctx context.Context) (*partition.Verificati
 		Add:             t.version >= firstTxnOffsetCommitVersionAdds,
 		Version:         t.transactionVersion(),
 	})[0]
+	if err != nil && !mayAskAgain(err) {
+		p.EndVerification(t.req.ProducerID, verified)
+	}
+	return verified, err
 }
 
 // transactionVersion is the version of the transactions that the client speaks.

@@ -15,6 +15,7 @@ import (
 	"github.com/millrace/millrace/broker/internal/txn"
 	"github.com/millrace/millrace/internal/disk"
 	"github.com/millrace/millrace/log"
+	"github.com/millrace/millrace/log/record"
 )
 
 // offsetProducer is a producer that commits offsets of topic t with its transactions. What it asks of its coordinator goes
@@ -407,5 +408,32 @@ func fence(t *testing.T, b *Broker, id string) {
 		case err != nil || answer.Code != txn.ConcurrentTransactions || time.Now().After(deadline):
 			t.Fatal(answer, err)
 		}
+	}
+}
+
+// TestRefusedOffsetsLeaveNoVerification: or every request with a producer id that somebody made up would take memory.
+func TestRefusedOffsetsLeaveNoVerification(t *testing.T) {
+	b, c := groupClient(t)
+	p := newOffsetProducer(t, b, c, "p")
+	p.add("g")
+	shards, err := b.groups.ensure(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := b.partitions.lookup(metadata.OffsetsTopic, shardIndex("g", int32(len(shards.all))))
+	p.number += 1000
+	before, err := at.BeginVerification(p.number, p.epoch, record.NoSequence, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for version := int16(0); version <= 6; version++ {
+		if code := c.txnCommitCode(p.request(version, "g", 1)); code != kerr.InvalidProducerIDMapping.Code {
+			t.Fatalf("v%d: error %d", version, code)
+		}
+		after, err := at.BeginVerification(p.number, p.epoch, record.NoSequence, false)
+		if err != nil || after == before {
+			t.Errorf("v%d: the verification is still there (%v)", version, err)
+		}
+		before = after
 	}
 }

@@ -54,4 +54,9 @@ func TestOperatorsMarker(t *testing.T) {
 	if phase := phaseOf(c, "app"); phase != "Empty" {
 		t.Errorf("phase %s", phase)
 	}
+	x.produce("t", 0, "v")
+	x.commit() // although the operator's coordinator epoch is above the broker's own
+	if o := b.partitions.lookup("t", 0).Offsets(); o.LastStable != o.LogEnd {
+		t.Errorf("a committed transaction: %+v", o)
+	}
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"hash/maphash"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -29,12 +30,19 @@ type superseded struct {
 	}
 }
 
-// producerRequests are those of one kind by one producer. What has another epoch is told apart by that.
+// producerRequests are those of one kind by one producer. What has another epoch is told apart by that. Of the transactional
+// id, which anybody may make 32 KB long, there is only a hash.
 type producerRequests struct {
-	transactionalID string
+	transactionalID uint64
 	producerID      int64
 	producerEpoch   int16
 	key             int16
+}
+
+var supersededSeed = maphash.MakeSeed()
+
+func requestsOf(transactionalID string, producerID int64, producerEpoch int16, key int16) producerRequests {
+	return producerRequests{maphash.String(supersededSeed, transactionalID), producerID, producerEpoch, key}
 }
 
 // finds reports whether a request comes late over a connection with that number; connections are counted as they come.
@@ -66,13 +74,13 @@ func (s *superseded) finds(connection int64, request kmsg.Request) bool {
 func byOneEpoch(request kmsg.Request) (producerRequests, bool) {
 	switch r := request.(type) {
 	case *kmsg.AddPartitionsToTxnRequest:
-		return producerRequests{r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Key()}, r.Version < firstAddVersionBatched
+		return requestsOf(r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Key()), r.Version < firstAddVersionBatched
 	case *kmsg.AddOffsetsToTxnRequest:
-		return producerRequests{r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Key()}, true
+		return requestsOf(r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Key()), true
 	case *kmsg.TxnOffsetCommitRequest:
-		return producerRequests{r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Key()}, r.Version < firstOffsetsVersionBumps
+		return requestsOf(r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Key()), r.Version < firstOffsetsVersionBumps
 	case *kmsg.EndTxnRequest:
-		return producerRequests{r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Key()}, r.Version < firstEndVersionBumps
+		return requestsOf(r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.Key()), r.Version < firstEndVersionBumps
 	}
 	return producerRequests{}, false
 }

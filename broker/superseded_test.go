@@ -2,6 +2,8 @@ package broker
 
 import (
 	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -53,5 +55,24 @@ func TestTheNewestConnectionsAreRememberedUpToABound(t *testing.T) {
 	}
 	if s.finds(6, endTxnRequest(4, "0", 1, 0)) {
 		t.Error("the first one is remembered")
+	}
+}
+
+// TestLongTransactionalIDsTakeNoMemory: whoever wants to may send thousands.
+func TestLongTransactionalIDsTakeNoMemory(t *testing.T) {
+	var s superseded
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 1000 {
+		s.finds(7, endTxnRequest(4, strings.Repeat("x", 32_000)+fmt.Sprint(i), 1, 0))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 8<<20 {
+		t.Errorf("%d bytes are held for 1000 requests", grown)
+	}
+	if !s.finds(6, endTxnRequest(4, strings.Repeat("x", 32_000)+"999", 1, 0)) {
+		t.Error("the last one is not remembered")
 	}
 }

@@ -50,6 +50,10 @@ func (t *transactionCoordinator) open(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
+	// A timeout may need a producer id, and comes without a request that would see to it.
+	if err := t.ids.stock(ctx, producerIDStockMin); err != nil {
+		t.logger.Warn("no producer ids at hand for transactions that time out", "err", err)
+	}
 	for i, shard := range s.all {
 		if shard != nil && t.partitions.lookup(t.name, int32(i)).Offsets().LogEnd > 0 {
 			t.markers.serve(shard)

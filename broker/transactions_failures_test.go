@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"math"
 	"path"
 	"sync/atomic"
 	"syscall"
@@ -268,5 +269,28 @@ func TestStopWithOpenAndHalfDecidedTransactions(t *testing.T) {
 			half.commit()
 			awaitQuiet(t, b)
 		})
+	})
+}
+
+// TestLastEpochTimesOutAfterARestart: the abort needs a new producer id, and nobody asks for anything.
+func TestLastEpochTimesOutAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		files := disk.NewMem()
+		b, dial := brokerOn(t, files, nil)
+		createTopic(t, b, "t", 1)
+		x := newTransactor(t, dial(), "app", true)
+		for x.init(); x.epoch < math.MaxInt16-1; {
+			wantNone(t, "EndTxn", x.end(false))
+		}
+		x.produce("t", 0, "v")
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b, _ = brokerOn(t, files, nil)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if o := b.partitions.lookup("t", 0).Offsets(); o.LastStable != o.LogEnd {
+			t.Errorf("after the timeout: %+v", o)
+		}
 	})
 }

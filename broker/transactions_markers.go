@@ -61,7 +61,7 @@ type markerJob struct {
 
 func newMarkerWriter(b *Broker) *markerWriter {
 	w := &markerWriter{
-		write:  b.writeMarker,
+		write:  b.writeOwnMarker,
 		exists: func(at txn.Partition) bool { return b.controller.image().CheckPartition(at.Topic, at.Partition) == nil },
 		epoch:  func() int32 { return b.controller.image().LeaderEpoch() },
 		logger: b.logger,
@@ -189,7 +189,7 @@ func (w *markerWriter) writeAll(job *markerJob) (written []txn.Partition) {
 
 // finished says whether there is nothing more to write to a partition, and logs what an operator should know once.
 func (w *markerWriter) finished(job *markerJob, at txn.Partition, err error) bool {
-	fenced := errors.Is(err, log.ErrInvalidProducerEpoch) || errors.Is(err, log.ErrCoordinatorFenced)
+	fenced := errors.Is(err, log.ErrInvalidProducerEpoch)
 	gone := err != nil && !w.exists(at)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -214,6 +214,15 @@ func (w *markerWriter) finished(job *markerJob, at txn.Partition, err error) boo
 			"transactional_id", job.marker.TransactionalID, "topic", at.Topic, "partition", at.Partition, "err", err)
 	}
 	return false
+}
+
+// writeOwnMarker is writeMarker for the broker's own coordinator, the only one there is: a coordinator epoch above its own,
+// from an operator's tool or in a directory from elsewhere, does not fence it, or the transaction would stay open for ever.
+func (b *Broker) writeOwnMarker(ctx context.Context, at txn.Partition, marker record.EndTxnMarker, newEpochOnly bool) error {
+	if p := b.partitions.lookup(at.Topic, at.Partition); p != nil {
+		marker.CoordinatorEpoch = max(marker.CoordinatorEpoch, p.CoordinatorEpoch(marker.ProducerID))
+	}
+	return b.writeMarker(ctx, at, marker, newEpochOnly)
 }
 
 // writeMarker ends a producer's transaction in one partition and returns when that is committed. A partition of

@@ -72,6 +72,19 @@ func (p *Partition) AppendInTransaction(b record.Batch, nowMs int64, origin Orig
 	return p.appendBatch(b, writing{nowMs: nowMs, origin: origin, verification: v})
 }
 
+// CoordinatorEpoch is the highest coordinator epoch of the producer's markers here, -1 if there is none. A marker with a lower
+// one is log.ErrCoordinatorFenced.
+func (p *Partition) CoordinatorEpoch(producerID int64) int32 {
+	if p.log == nil {
+		return -1
+	}
+	known, ok := p.log.Producer(producerID)
+	if !ok {
+		return -1
+	}
+	return known.CoordinatorEpoch
+}
+
 // EndTransaction appends the marker that ends the producer's transaction, or fences older epochs if there is none. The records
 // are decided once AwaitCommitted(LastOffset+1) returns nil. newEpochOnly refuses a marker whose epoch is that of the open
 // transaction: each transaction of version 2 ends with a newer one (KIP-1228).

@@ -76,7 +76,14 @@ func (s *State) Written(m Marker, partitions []Partition) bool {
 	if t == nil || t.decision == 0 || t.decision != m.Decision {
 		return false
 	}
-	left := slices.DeleteFunc(slices.Clone(t.unwritten), func(p Partition) bool { return slices.Contains(partitions, p) })
+	written := make(map[Partition]struct{}, len(partitions)) // there may be thousands of both
+	for _, p := range partitions {
+		written[p] = struct{}{}
+	}
+	left := slices.DeleteFunc(slices.Clone(t.unwritten), func(p Partition) bool {
+		_, is := written[p]
+		return is
+	})
 	if len(left) == len(t.unwritten) {
 		return false
 	}
