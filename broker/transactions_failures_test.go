@@ -260,8 +260,9 @@ func TestStopWithOpenAndHalfDecidedTransactions(t *testing.T) {
 				t.Errorf("shutdown took %v", took)
 			}
 			b, dial = brokerOn(t, mem, nil)
+			await(t, "the rest of the markers, though nobody asks", func() bool { return b.partitions.lookup("t", 1).Offsets().LastStable == 2 })
 			c := dial()
-			await(t, "the rest of the markers", func() bool { return phaseOf(c, "half") == "CompleteCommit" })
+			await(t, "the end of the transaction", func() bool { return phaseOf(c, "half") == "CompleteCommit" })
 			open.c, half.c = c, c
 			open.produce("open", 0, "w")
 			open.commit()
