@@ -326,8 +326,12 @@ func TestPartitionsMoveBetweenMembers(t *testing.T) {
 			c := newCluster(t)
 			input := c.topic("input", 4)
 			o := &owners{t: t, of: map[int32]string{}}
+			var mine atomic.Int64
 			member := func(name string) func() error {
 				options := c.options(input, input, o.handler(name))
+				if name == "first" {
+					options.Rebalanced = func(partitions []consumer.TopicPartition) { mine.Store(int64(len(partitions))) }
+				}
 				options.Consumer = []kgo.Opt{kgo.Balancers(balancer), kgo.HeartbeatInterval(100 * time.Millisecond)}
 				return run(t, options)
 			}
@@ -335,6 +339,9 @@ func TestPartitionsMoveBetweenMembers(t *testing.T) {
 			eventually(t, "one has all", func() bool { return o.count("first") == 4 })
 			second := member("second")
 			eventually(t, "two have two", func() bool { return o.count("first") == 2 && o.count("second") == 2 })
+			if n := mine.Load(); n != 2 {
+				t.Errorf("the first is told of %d partitions", n)
+			}
 			if err := first(); err != nil {
 				t.Error(err)
 			}

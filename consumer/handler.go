@@ -87,6 +87,8 @@ type Batch struct {
 	Partition *Partition
 	Records   []*kgo.Record // at least one
 
+	HighWatermark int64 // the partition's end as the fetch of these records saw it
+
 	next        int64 // behind the batch, with what nobody sees of it
 	leaderEpoch int32
 	done        int // how many of the records are processed, whatever Process returns

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,10 @@ type TopicPartition struct {
 
 // String returns the name as topic/partition.
 func (t TopicPartition) String() string { return fmt.Sprintf("%s/%d", t.Topic, t.Partition) }
+
+func (t TopicPartition) compare(other TopicPartition) int {
+	return cmp.Or(strings.Compare(t.Topic, other.Topic), cmp.Compare(t.Partition, other.Partition))
+}
 
 // Offset says how far a partition has been processed, as it is committed.
 type Offset struct {
@@ -31,12 +36,7 @@ type Offsets map[TopicPartition]Offset
 
 // partitions returns the names in order, so that requests about them do not depend on chance.
 func (o Offsets) partitions() []TopicPartition {
-	return slices.SortedFunc(maps.Keys(o), func(a, b TopicPartition) int {
-		if byTopic := strings.Compare(a.Topic, b.Topic); byTopic != 0 {
-			return byTopic
-		}
-		return int(a.Partition) - int(b.Partition)
-	})
+	return slices.SortedFunc(maps.Keys(o), TopicPartition.compare)
 }
 
 // sameIn reports whether all of o is in the other: offsets and metadata. Leader epochs are hints and do not count.

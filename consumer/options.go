@@ -55,6 +55,10 @@ type Options struct {
 	// share a Processor.
 	Lane func(TopicPartition) string
 
+	// Rebalanced is told which partitions are this member's, sorted, after each change, none included; before Assigned and after
+	// Revoked is called for those that changed. nil: nobody is. It is called by the goroutine of Run, which waits for it.
+	Rebalanced func([]TopicPartition)
+
 	// Logger gets what Run survives: lost partitions, aborted transactions, failed commits. nil: nobody does.
 	Logger *slog.Logger
 }

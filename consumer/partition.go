@@ -35,10 +35,11 @@ type Partition struct {
 
 // batchOfRecords is what one fetch brought of a partition, or what is left of it.
 type batchOfRecords struct {
-	records     []*kgo.Record // may be empty: markers of transactions only
-	next        int64
-	leaderEpoch int32
-	bytes       int
+	records       []*kgo.Record // may be empty: markers of transactions only
+	next          int64
+	leaderEpoch   int32
+	highWatermark int64
+	bytes         int
 }
 
 // Committed returns what is committed: At is -1 if nothing is.
@@ -47,6 +48,9 @@ func (p *Partition) Committed() Offset {
 	defer p.worker.mu.Unlock()
 	return p.progress.committed
 }
+
+// Position returns the offset behind what is processed, and behind what nobody sees after it; -1: nothing was processed yet.
+func (p *Partition) Position() int64 { return p.position().At }
 
 // Produce sends records whose fate is that of the work: they are part of the transaction that commits the offsets of what
 // Process was given, or, without transactions, are acknowledged before those are committed. It is called within Process and
@@ -71,9 +75,9 @@ func (p *Partition) hold(held bool) {
 }
 
 // push queues records that were fetched.
-func (p *Partition) push(records []*kgo.Record) {
+func (p *Partition) push(records []*kgo.Record, highWatermark int64) {
 	last := records[len(records)-1]
-	b := batchOfRecords{next: last.Offset + 1, leaderEpoch: last.LeaderEpoch, records: records[:0]}
+	b := batchOfRecords{next: last.Offset + 1, leaderEpoch: last.LeaderEpoch, highWatermark: highWatermark, records: records[:0]}
 	first := records[0].Offset
 	for _, record := range records {
 		if !record.Attrs.IsControl() {
@@ -99,7 +103,7 @@ func (p *Partition) pressure(queueBytes int) (held, full bool) {
 // cutLocked takes the next batch, of at most recordsMax records.
 func (p *Partition) cutLocked(recordsMax int) *Batch {
 	head := &p.queue[0]
-	batch := &Batch{Partition: p, next: head.next, leaderEpoch: head.leaderEpoch}
+	batch := &Batch{Partition: p, HighWatermark: head.highWatermark, next: head.next, leaderEpoch: head.leaderEpoch}
 	if len(head.records) <= recordsMax {
 		batch.Records = head.records
 		p.bytes -= head.bytes
@@ -119,7 +123,7 @@ func (p *Partition) cutLocked(recordsMax int) *Batch {
 
 // putBackLocked undoes cutLocked but for the records that are done.
 func (p *Partition) putBackLocked(batch *Batch) {
-	rest := batchOfRecords{records: batch.Records[batch.done:], next: batch.next, leaderEpoch: batch.leaderEpoch}
+	rest := batchOfRecords{records: batch.Records[batch.done:], next: batch.next, leaderEpoch: batch.leaderEpoch, highWatermark: batch.HighWatermark}
 	rest.bytes = sizeOf(rest.records)
 	p.queue = append([]batchOfRecords{rest}, p.queue...)
 	p.bytes += rest.bytes

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -33,9 +35,6 @@ func (g *Group) tell(change change) func(context.Context, *kgo.Client, map[strin
 				r.partitions = append(r.partitions, TopicPartition{topic, p})
 			}
 		}
-		if len(r.partitions) == 0 {
-			return
-		}
 		select {
 		case g.rebalances <- r:
 			<-r.done
@@ -51,8 +50,11 @@ func (g *Group) rebalance(ctx context.Context, r rebalance) error {
 		return err
 	}
 	if r.change == assigned {
-		return g.assign(ctx, r.partitions)
+		err := g.assign(ctx, r.partitions)
+		g.tellRebalanced()
+		return err
 	}
+	defer g.tellRebalanced()
 	var partitions []*Partition
 	for _, name := range r.partitions {
 		if p := g.partitions[name]; p != nil {
@@ -66,6 +68,13 @@ func (g *Group) rebalance(ctx context.Context, r rebalance) error {
 		return g.giveUp(ctx, partitions)
 	}
 	return g.handOver(ctx, partitions)
+}
+
+// tellRebalanced tells which partitions there are now.
+func (g *Group) tellRebalanced() {
+	if g.options.Rebalanced != nil {
+		g.options.Rebalanced(slices.SortedFunc(maps.Keys(g.partitions), TopicPartition.compare))
+	}
 }
 
 // assign gives partitions to workers.

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -83,9 +82,7 @@ func Resolve(ctx context.Context, client *kgo.Client, from, to Bound, topics ...
 		}
 		spans = append(spans, span)
 	}
-	slices.SortFunc(spans, func(a, b Span) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
-	})
+	slices.SortFunc(spans, func(a, b Span) int { return a.TopicPartition.compare(b.TopicPartition) })
 	return spans, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/whence"
+	"github.com/millrace/millrace/consumer"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -61,25 +62,23 @@ func (c *cursor) take(record *kgo.Record) bool {
 	return record.Offset >= span.from && !record.Attrs.IsControl()
 }
 
-// assign begins to read partitions; settle marks that an assignment is complete.
-func (c *cursor) assign(partitions map[string][]int32) {
+// assign says which partitions are read.
+func (c *cursor) assign(partitions []consumer.TopicPartition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.settled = true
-	for topic, list := range partitions {
-		for _, p := range list {
-			c.mu.assigned[partitionKey{topic, p}] = true
-		}
+	clear(c.mu.assigned)
+	for _, p := range partitions {
+		c.mu.assigned[partitionKey{p.Topic, p.Partition}] = true
 	}
 }
 
-func (c *cursor) revoke(partitions map[string][]int32) {
+// reach notes that everything below an offset is read, also what nobody sees.
+func (c *cursor) reach(key partitionKey, offset int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for topic, list := range partitions {
-		for _, p := range list {
-			delete(c.mu.assigned, partitionKey{topic, p})
-		}
+	if span := c.mu.spans[key]; span != nil {
+		span.next = max(span.next, offset)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/millrace/millrace/consumer"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,9 +19,7 @@ const (
 	pollMax = 250 * time.Millisecond
 	// pollRecordsMax bounds the records between two flushes of the output.
 	pollRecordsMax = 10_000
-	// commitEvery is how often a group's offsets are committed while records flow.
-	commitEvery = time.Second
-	// leaveMax bounds the last commit and leaving the group.
+	// leaveMax bounds the last batch and commit of a member.
 	leaveMax = 5 * time.Second
 )
 
@@ -76,7 +75,6 @@ type reading struct {
 	writer *recordWriter
 	loss   *lossWatch
 	left   int64          // records still to print, -1 without limit
-	done   []*kgo.Record  // printed since the last flush, or passed over: in a group, what may be committed
 	tail   *tailCollector // takes the records instead of writer
 }
 
@@ -102,45 +100,37 @@ func (r *reading) read(ctx context.Context, c *connection, stderr io.Writer) err
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.loss = newLossWatch(stderr, r.plan.bounded(), cancel)
-	options := append(r.commonOptions(), r.directOptions()...)
 	if r.plan.group != "" {
-		options = append(r.commonOptions(), r.groupOptions()...)
-	} else if r.cursor.finished() {
+		return r.readInGroup(ctx, c)
+	}
+	options := r.options()
+	if r.cursor.finished() {
 		return nil
 	}
 	client, err := c.open(ctx, options...)
 	if err != nil {
 		return err
 	}
-	defer client.CloseAllowingRebalance()
+	defer client.Close()
 	r.client = client
-	err = r.loop(ctx)
-	if r.plan.group != "" {
-		if leaving := r.leave(); leaving != nil && (err == nil || errors.Is(err, errTimeout) || errors.Is(err, context.Canceled)) {
-			return leaving
-		}
-	}
-	return err
+	return r.loop(ctx)
 }
 
-func (r *reading) commonOptions() []kgo.Opt {
+func (r *reading) options() []kgo.Opt {
+	offsets := r.cursor.offsets()
+	var assigned []consumer.TopicPartition
+	for topic, partitions := range offsets {
+		for partition := range partitions {
+			assigned = append(assigned, consumer.TopicPartition{Topic: topic, Partition: partition})
+		}
+	}
+	r.cursor.assign(assigned)
 	return []kgo.Opt{
+		kgo.ConsumePartitions(offsets),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // they move a cursor to its end, and are never printed
 		kgo.WithHooks(r.loss),
 	}
-}
-
-func (r *reading) directOptions() []kgo.Opt {
-	offsets := r.cursor.offsets()
-	assigned := map[string][]int32{}
-	for topic, partitions := range offsets {
-		for partition := range partitions {
-			assigned[topic] = append(assigned[topic], partition)
-		}
-	}
-	r.cursor.assign(assigned)
-	return []kgo.Opt{kgo.ConsumePartitions(offsets)}
 }
 
 // loop polls until the plan's end, the end of ctx or an error. It returns the cause of ctx's end.
@@ -153,7 +143,6 @@ func (r *reading) loop(ctx context.Context) error {
 		if flushed := r.flush(); flushed != nil {
 			return flushed
 		}
-		r.client.AllowRebalance()
 		switch {
 		case errors.Is(err, errEnough):
 			return nil
@@ -180,7 +169,7 @@ func (r *reading) handle(ctx context.Context, fetches kgo.Fetches) error {
 	var failed error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		switch {
-		case failed != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), joinsAgain(err):
+		case failed != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		case topic == "":
 			failed = brokerError(err, "")
 		default:
@@ -221,9 +210,6 @@ func (r *reading) one(ctx context.Context, partition *kgo.FetchPartition, record
 			return err
 		}
 	}
-	if r.plan.group != "" {
-		r.done = append(r.done, record)
-	}
 	if wanted && r.left > 0 {
 		if r.left--; r.left == 0 {
 			return errEnough
@@ -232,15 +218,10 @@ func (r *reading) one(ctx context.Context, partition *kgo.FetchPartition, record
 	return nil
 }
 
-// flush hands the printed records to the reader of the output, and only then lets a group commit
-// them.
+// flush hands the printed records to the reader of the output.
 func (r *reading) flush() error {
 	if r.tail != nil {
 		return nil
 	}
-	if err := r.writer.flush(); err != nil {
-		return err
-	}
-	r.mark()
-	return nil
+	return r.writer.flush()
 }
