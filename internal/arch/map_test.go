@@ -111,31 +111,26 @@ func checkSnippets(page, examples string) (violations []string) {
 	for _, part := range strings.Split(page, "```go\n")[1:] {
 		snippet, _, _ := strings.Cut(part, "```")
 		if !strings.Contains(unindented(examples), unindented(snippet)) {
-			violations = append(violations, "no example has this code of README.md:\n"+snippet)
+			violations = append(violations, "no example has this code:\n"+snippet)
 		}
 	}
 	return violations
 }
 
 func TestGoOnPagesIsInAnExample(t *testing.T) {
-	for page, examples := range map[string]string{"README.md": "broker/example_test.go", "docs/consumer.md": "consumer/example_test.go"} {
-		checkSnippetsOf(t, page, examples)
-	}
-}
-
-func checkSnippetsOf(t *testing.T, page, of string) {
-	t.Helper()
 	tree := os.DirFS(root)
-	readme, err := fs.ReadFile(tree, page)
-	if err != nil {
-		t.Fatal(err)
+	read := func(name string) string {
+		text, err := fs.ReadFile(tree, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
 	}
-	examples, err := fs.ReadFile(tree, of)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, violation := range checkSnippets(string(readme), string(examples)) {
-		t.Error(violation)
+	examples := read("broker/example_test.go") + read("consumer/example_test.go")
+	for _, page := range []string{"README.md", "docs/consumer.md"} {
+		for _, violation := range checkSnippets(read(page), examples) {
+			t.Error(page + ": " + violation)
+		}
 	}
 }
 
