@@ -354,7 +354,7 @@ func TestAbsentStaticMembersDoNotSpin(t *testing.T) {
 		"sync g as=b member=i2-1 instance=i2 generation=2",
 		"leave g /i2",
 	} {
-		w.run(t, line)
+		w.Run(t, line)
 	}
 	if d, _ := w.state.Describe("g"); d.Phase != PreparingRebalance {
 		t.Fatalf("the group is %s:\n%s", d.Phase, w.output.String())

@@ -3,11 +3,8 @@ package group
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,51 +12,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/millrace/millrace/internal/scenario"
 	"github.com/millrace/millrace/log/record"
 )
 
-var rewrite = flag.Bool("rewrite", false, "rewrite the expected output of testdata/*.txt")
-
-// TestScenarios runs every file of testdata: blocks of commands, a line ----, and what they print.
+// TestScenarios runs every file of testdata.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no scenarios: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScenario(t, file) })
-	}
-}
-
-func runScenario(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := newWorld(defaultConfig())
-	var out strings.Builder
-	for i, block := range strings.Split(strings.TrimRight(string(text), "\n"), "\n\n") {
-		commands, want, _ := strings.Cut(block+"\n", "----\n")
-		w.output.Reset()
-		for _, line := range strings.Split(strings.TrimSpace(commands), "\n") {
-			if line != "" && !strings.HasPrefix(line, "#") {
-				w.run(t, line)
-			}
-		}
-		got := w.output.String()
-		if !*rewrite && got != want {
-			t.Fatalf("%s, block %d:\n%s----\nwant:\n%s\ngot:\n%s", file, i+1, commands, want, got)
-		}
-		if i > 0 {
-			out.WriteString("\n")
-		}
-		out.WriteString(commands + "----\n" + got)
-	}
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	scenario.RunAll(t, func() scenario.World { return newWorld(defaultConfig()) })
 }
 
 // world is a State with everything that happens around it written down.
@@ -80,6 +39,12 @@ func newWorld(config Config) *world {
 	w := &world{config: config, tickets: make(map[Ticket]string), ids: make(map[string]int)}
 	w.start()
 	return w
+}
+
+// Output returns what was printed since it was last asked.
+func (w *world) Output() string {
+	defer w.output.Reset()
+	return w.output.String()
 }
 
 // start makes a State out of the records, as a broker does when it starts.
@@ -254,7 +219,7 @@ func (c command) flag(word string) bool {
 	return false
 }
 
-func (w *world) run(t *testing.T, line string) {
+func (w *world) Run(t *testing.T, line string) {
 	t.Helper()
 	c := parseCommand(line)
 	w.state.Advance(w.nowMs, w.nowMs+w.wallMs)
