@@ -31,7 +31,7 @@ var foreigners = []foreign{
 	{name: "confluent-kafka-python", program: pythonProgram("librdkafka", "librdkafka"), idempotent: true, transactions: true},
 	{name: "aiokafka", program: pythonProgram("aiokafka", "aiokafka"), idempotent: true, transactions: true},
 	{name: "kafka-python 2", program: oldPythonProgram("kafkapython2", "kafkapython")},
-	{name: "kafka-python 3", program: pythonProgram("kafkapython3", "kafkapython"), idempotent: true},
+	{name: "kafka-python 3", program: pythonProgram("kafkapython3", "kafkapython"), idempotent: true, transactions: true},
 	{name: "kcat", program: kcatProgram, idempotent: true, acks: 40}, // a process for each record
 }
 

@@ -185,6 +185,25 @@ def feature_idempotent(broker, prefix):
         raise RuntimeError("offsets are not 0..999 in order")
 
 
+def within(seconds, call):
+    """Calls with a bound: a transaction of kafka-python may wait for ever for a request that it lost as its broker went away."""
+    outcome = []
+
+    def run():
+        try:
+            outcome.append(call())
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise RuntimeError("no end after %d seconds" % seconds)
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+
+
 class Transactional:
     """A transactional producer, and a consumer in a group where it relays."""
 
@@ -216,12 +235,14 @@ class Transactional:
         batches = self.consumer.poll(timeout_ms=200, max_records=transactions.RELAY_MAX)
         values = [message.value for batch in batches.values() for message in batch]
         if values:
-            self.begin()
-            self.send(self.target, values)
-            self.producer.send_offsets_to_transaction(
-                {tp: offset_and_metadata(batch[-1].offset + 1) for tp, batch in batches.items()}, self.consumer.group_metadata())
-            self.end(commit)
+            within(10, lambda: self.move(values, {tp: offset_and_metadata(batch[-1].offset + 1) for tp, batch in batches.items()}, commit))
         return values
+
+    def move(self, values, offsets, commit):
+        self.begin()
+        self.send(self.target, values)
+        self.producer.send_offsets_to_transaction(offsets, self.consumer.group_metadata())
+        self.end(commit)
 
     def close(self):
         if self.consumer:
