@@ -249,10 +249,10 @@ func TestAZombieCommitsNothing(t *testing.T) {
 	heartbeats.times = 1 << 30
 	heartbeats.mu.Unlock()
 	stop := run(t, c.transactional(input, input, copying(output)))
-	values := c.values(output, 10) // once the zombie's session is over
+	c.values(output, 10) // once the zombie's session is over
 	close(goOn)
 	c.produce(input, 1, 10, 20)
-	values = c.values(output, 20)
+	values := c.values(output, 20)
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
