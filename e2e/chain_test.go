@@ -217,7 +217,7 @@ func (c *chain) openSession(stage int, id string, version int) *session {
 		kgo.TransactionalID(id), protocol(version), kgo.TransactionTimeout(transactionTimeout), kgo.UnknownTopicRetries(-1),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
 		kgo.ConsumerGroup(chainGroup(stage)), kgo.ConsumeTopics(chainTopic(stage)), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(), kgo.SessionTimeout(3*time.Second), kgo.RebalanceTimeout(5*time.Second),
+		kgo.SessionTimeout(3*time.Second), kgo.RebalanceTimeout(5*time.Second),
 		kgo.HeartbeatInterval(200*time.Millisecond), kgo.FetchMaxWait(100*time.Millisecond), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		c.t.Errorf("%s: %v", id, err)
