@@ -96,7 +96,7 @@ type Batch struct {
 
 // Done says that the first n records are processed, even if Process returns an error: they are committed, and a retry begins
 // behind them. With a transaction it counts with [ErrStop] only, because an error undoes the whole batch.
-func (b *Batch) Done(n int) { b.done = min(n, len(b.Records)) }
+func (b *Batch) Done(n int) { b.done = max(0, min(n, len(b.Records))) }
 
 // ErrStop is what Process returns, or wraps, to end the group: what was processed, with [Batch.Done] the part of this batch, is
 // committed, and Run returns nil.

@@ -82,8 +82,10 @@ const (
 	// retryPauseMin and retryPauseMax bound the pause between two tries of anything.
 	retryPauseMin = 20 * time.Millisecond
 	retryPauseMax = 5 * time.Second
-	// recordOverheadBytes is what a record takes beside its key and value.
+	// recordOverheadBytes is what a record takes beside its key, value and headers.
 	recordOverheadBytes = 200
+	// headerOverheadBytes is what a header takes beside its key and value.
+	headerOverheadBytes = 40
 )
 
 // withDefaults returns the options with zero values replaced, or what is wrong with them.

@@ -113,6 +113,14 @@ func (o *Outlet) reset() {
 	o.mu.commits++
 }
 
+// settle ends what a commit without a transaction was about. Others may have produced meanwhile: that some of it failed, or
+// will, is the next one's concern.
+func (o *Outlet) settle() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.mu.began = time.Time{}
+}
+
 // Close drops what is not committed.
 func (o *Outlet) Close() {
 	if o.client != nil {
@@ -150,6 +158,9 @@ func (o *Outlet) begin() (commits int, err error) {
 	defer o.mu.Unlock()
 	if o.mu.failure != nil {
 		return 0, o.mu.failure
+	}
+	if o.client == nil {
+		return 0, kgo.ErrClientClosed
 	}
 	if o.mu.began.IsZero() {
 		if o.IsTransactional() {
@@ -230,7 +241,7 @@ func (o *Outlet) Commit(ctx context.Context, member func() Member, offsets Offse
 			err = commitOffsets(ctx, o.client, o.options.Group, member(), offsets)
 		}
 		if err == nil {
-			o.reset()
+			o.settle()
 		}
 		return err
 	case err != nil:

@@ -79,10 +79,10 @@ func (p *Partition) push(records []*kgo.Record, highWatermark int64) {
 	last := records[len(records)-1]
 	b := batchOfRecords{next: last.Offset + 1, leaderEpoch: last.LeaderEpoch, highWatermark: highWatermark, records: records[:0]}
 	first := records[0].Offset
+	b.bytes = sizeOf(records) // with the markers, which stay in memory too
 	for _, record := range records {
 		if !record.Attrs.IsControl() {
 			b.records = append(b.records, record)
-			b.bytes += len(record.Key) + len(record.Value) + recordOverheadBytes
 		}
 	}
 	p.worker.mu.Lock()
@@ -132,6 +132,9 @@ func (p *Partition) putBackLocked(batch *Batch) {
 func sizeOf(records []*kgo.Record) (bytes int) {
 	for _, record := range records {
 		bytes += len(record.Key) + len(record.Value) + recordOverheadBytes
+		for _, header := range record.Headers {
+			bytes += len(header.Key) + len(header.Value) + headerOverheadBytes
+		}
 	}
 	return bytes
 }

@@ -169,7 +169,8 @@ func (w *worker) failed(p *Partition, batch *Batch, err error) {
 			last := batch.Records[batch.done-1]
 			p.progress.advance(last.Offset+1, last.LeaderEpoch)
 		}
-		if !again {
+		if !again { // Run ends, and the offset of what comes next would cover this batch
+			w.mu.ended = true
 			return
 		}
 		p.attempts = failure.Attempt

@@ -1,0 +1,113 @@
+package consumer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/millrace/millrace/consumer"
+)
+
+// What comes behind a batch that failed, or that ended the group, is not processed: its offset would cover the failed one.
+func TestNothingBehindAFailureIsProcessed(t *testing.T) {
+	failure := errors.New("no")
+	for name, cause := range map[string]error{"failure": failure, "stop": consumer.ErrStop} {
+		for _, transactional := range []bool{false, true} {
+			if transactional {
+				name += " with transactions"
+			}
+			t.Run(name, func(t *testing.T) {
+				c := newCluster(t)
+				input := c.topic("input", 1)
+				c.produce(input, 1, 0, 200)
+				options := c.options(input, input, nil)
+				if transactional {
+					options.TransactionalID = input
+				}
+				var behind atomic.Int64
+				options.BatchRecords = 1
+				options.Handler = consumer.ProcessFunc(func(_ context.Context, batch *consumer.Batch) error {
+					switch offset := batch.Records[0].Offset; {
+					case offset == 100:
+						return cause
+					case offset > 100:
+						behind.Add(1)
+					}
+					return nil
+				})
+				group, err := consumer.New(options)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := group.Run(t.Context()); cause == failure && !errors.Is(err, failure) || cause == consumer.ErrStop && err != nil {
+					t.Fatalf("Run returned %v", err)
+				}
+				if n := behind.Load(); n > 0 {
+					t.Errorf("%d records behind it were processed", n)
+				}
+				if lag := c.lag(options.Group, input); lag < 100 {
+					t.Errorf("lag %d: the offset of what failed is committed", lag)
+				}
+			})
+		}
+	}
+}
+
+// interrupting calls do once, as the first request with a key goes out.
+type interrupting struct {
+	key  kmsg.Key
+	once sync.Once
+	do   func()
+}
+
+func (i *interrupting) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if key == int16(i.key) {
+		i.once.Do(i.do)
+	}
+}
+
+// Workers go on while offsets are committed at least once. What they produce then counts for the next commit.
+func TestAnOutputThatFailsDuringACommitFailsTheNext(t *testing.T) {
+	c := newCluster(t)
+	input, output := c.topic("input", 1), c.topic("output", 1)
+	hook := &interrupting{key: kmsg.OffsetCommit}
+	outlet, err := consumer.OpenOutlet(t.Context(), consumer.OutletOptions{Client: c.seeds(kgo.WithHooks(hook)), Group: input})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outlet.Close()
+	hook.do = func() {
+		huge := &kgo.Record{Topic: output, Value: bytes.Repeat([]byte("x"), 8<<20)}
+		if err := outlet.Produce(t.Context(), huge); err != nil {
+			t.Error(err)
+		}
+	}
+	first := consumer.TopicPartition{Topic: input}
+	if err := outlet.Commit(t.Context(), nil, consumer.Offsets{first: {At: 1, LeaderEpoch: -1}}); err != nil {
+		t.Fatal(err)
+	}
+	err = outlet.Commit(t.Context(), nil, consumer.Offsets{first: {At: 2, LeaderEpoch: -1}})
+	if !errors.Is(err, kerr.MessageTooLarge) {
+		t.Errorf("the offset of an output that is lost was committed: %v", err)
+	}
+}
+
+func TestAnOutletThatIsClosedProducesNothing(t *testing.T) {
+	c := newCluster(t)
+	outlet, err := consumer.OpenOutlet(t.Context(), consumer.OutletOptions{Client: c.seeds(), Group: "g"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	outlet.Close()
+	if err := outlet.Produce(t.Context(), &kgo.Record{Topic: "output"}); !errors.Is(err, kgo.ErrClientClosed) {
+		t.Errorf("Produce after Close: %v", err)
+	}
+}
