@@ -326,3 +326,33 @@ func TestIdleTransactionalIDsExpire(t *testing.T) {
 		open.commit()
 	})
 }
+
+// TestTransactionsInACodecOfTheTopic: a batch that is compressed anew is still one of its transaction.
+func TestTransactionsInACodecOfTheTopic(t *testing.T) {
+	bothProtocols(t, func(t *testing.T, newer bool) {
+		for _, codec := range []string{"uncompressed", "gzip", "snappy", "lz4", "zstd"} {
+			b := startBroker(t, Options{}, nil)
+			c := dial(t, b)
+			create := kmsg.NewPtrCreateTopicsRequest()
+			create.SetVersion(5)
+			topic := kmsg.NewCreateTopicsRequestTopic()
+			topic.Topic, topic.NumPartitions, topic.ReplicationFactor = "t", 1, 1
+			topic.Configs = []kmsg.CreateTopicsRequestTopicConfig{{Name: "compression.type", Value: &codec}}
+			create.Topics = append(create.Topics, topic)
+			wantNone(t, "CreateTopics", c.ask(create).(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode)
+			x := newTransactor(t, c, "app", newer)
+			x.init()
+			x.produce("t", 0, "a", "b")
+			x.produce("t", 0, "c")
+			p := b.partitions.lookup("t", 0)
+			if o := p.Offsets(); o.LastStable != 0 || o.HighWatermark != 3 {
+				t.Errorf("%s: an open transaction: %+v", codec, o)
+			}
+			wantNone(t, "EndTxn", x.end(false))
+			aborted, err := p.Aborted(0, 4)
+			if err != nil || len(aborted) != 1 || aborted[0].FirstOffset != 0 || aborted[0].LastOffset != 3 {
+				t.Errorf("%s: aborted transactions: %+v, %v", codec, aborted, err)
+			}
+		}
+	})
+}

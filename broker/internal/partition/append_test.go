@@ -272,6 +272,17 @@ func TestRecompressionChangesTheCodecAndNothingElse(t *testing.T) {
 				if got := values(t, p, 0); !slices.Equal(got, []string{"a", "b", "c"}) {
 					t.Errorf("read %q", got)
 				}
+				v, err := p.BeginVerification(4, 0, 0, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				sent = batch(t, func(o *record.Options) { from(4, 0, 0)(o); o.Codec, o.Transactional = source, true }, "d")
+				if _, err := p.AppendInTransaction(sent, nowMs, Client, v); err != nil {
+					t.Fatal(err)
+				}
+				if first, open := p.log.OpenTransaction(4); !open || first != 3 {
+					t.Errorf("a batch of a transaction opens none: %d, %v", first, open)
+				}
 			})
 		}
 	}

@@ -8,7 +8,7 @@ func recompress(b record.Batch, codec record.Codec, level int) (record.Batch, er
 	if err != nil {
 		return nil, err
 	}
-	options := record.Options{Codec: codec, Level: level}
+	options := record.Options{Codec: codec, Level: level, Transactional: b.IsTransactional()}
 	if b.ProducerID() >= 0 {
 		options.Producer = &record.Producer{ID: b.ProducerID(), Epoch: b.ProducerEpoch(), BaseSequence: b.BaseSequence()}
 	}
