@@ -24,7 +24,7 @@ const (
 )
 
 // TestClientRelaySurvivesKills lets each client that has transactions consume, produce and commit its offsets in them
-// while the broker is killed with -9 twice: every record arrives once.
+// while the broker is killed with -9 twice, and once the client too: every record arrives once.
 func TestClientRelaySurvivesKills(t *testing.T) {
 	for _, f := range foreigners {
 		if !f.transactions {
@@ -40,11 +40,51 @@ func TestClientRelaySurvivesKills(t *testing.T) {
 	}
 }
 
+// killUnderRelay kills the broker, then broker and client at once: who comes after must find no half of a transaction.
 func killUnderRelay(t *testing.T, f foreign) {
 	s := startServer(t, "-X", "group.initial.rebalance.delay.ms=0")
 	s.createTopic("relay-from", relayPartitions)
 	s.createTopic("relay-to", relayPartitions)
 	s.produceNumbered("relay-from", relayRecords)
+	r := startRelay(t, s, f)
+	awaitRelayed(t, r.counts, relayKillEvery)
+	s.kill()
+	s.start()
+	awaitRelayed(t, r.counts, relayKillEvery)
+	_ = r.command.Process.Kill()
+	s.kill()
+	_ = r.command.Wait()
+	s.start()
+	r = startRelay(t, s, f)
+	committed := s.committed("relay")
+	eventually(t, "everything is committed", func() bool { return committed() == relayRecords })
+	if err := r.stdin.Close(); err != nil && err != io.ErrClosedPipe {
+		t.Fatal(err)
+	}
+	for range r.counts { // until the program has said all
+	}
+	if err := r.command.Wait(); err != nil {
+		t.Errorf("the client ended badly: %v", err)
+	}
+	var values []string
+	for _, r := range s.readCommitted("relay-to") {
+		values = append(values, string(r.Value))
+	}
+	checkOnce(t, values, relayRecords)
+	if _, err := exec.LookPath("kcat"); err == nil { // a reader that is not franz-go
+		checkOnce(t, s.kcatReads(t, "relay-to", "read_committed"), relayRecords)
+	}
+}
+
+// relayProgram runs the relay verb.
+type relayProgram struct {
+	command *exec.Cmd
+	stdin   io.Closer
+	counts  chan int // records of each transaction
+}
+
+func startRelay(t *testing.T, s *server, f foreign) *relayProgram {
+	t.Helper()
 	program := f.command(t, "relay", s.addr, "relay")
 	stdin, err := program.StdinPipe()
 	if err != nil {
@@ -58,31 +98,9 @@ func killUnderRelay(t *testing.T, f foreign) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = program.Process.Kill() })
-	counts := make(chan int, relayRecords)
-	go readCounts(stdout, counts)
-	for range 2 {
-		awaitRelayed(t, counts, relayKillEvery)
-		s.kill()
-		s.start()
-	}
-	committed := s.committed("relay")
-	eventually(t, "everything is committed", func() bool { return committed() == relayRecords })
-	if err := stdin.Close(); err != nil && err != io.ErrClosedPipe {
-		t.Fatal(err)
-	}
-	for range counts { // until the program has said all
-	}
-	if err := program.Wait(); err != nil {
-		t.Errorf("the client ended badly: %v", err)
-	}
-	var values []string
-	for _, r := range s.readCommitted("relay-to") {
-		values = append(values, string(r.Value))
-	}
-	checkOnce(t, values, relayRecords)
-	if _, err := exec.LookPath("kcat"); err == nil { // a reader that is not franz-go
-		checkOnce(t, s.kcatReads(t, "relay-to", "read_committed"), relayRecords)
-	}
+	r := &relayProgram{command: program, stdin: stdin, counts: make(chan int, relayRecords)}
+	go readCounts(stdout, r.counts)
+	return r
 }
 
 // produceNumbered produces values from 0 on, one after the other into each partition.
