@@ -111,7 +111,7 @@ func TestFranzTransformsExactlyOnce(t *testing.T) {
 			}
 			session, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(b.Addr().String()), kgo.TransactionalID("app"), kgo.MaxVersions(versions),
 				kgo.ConsumerGroup("g"), kgo.ConsumeTopics("in"), kgo.DefaultProduceTopic("out"), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-				kgo.RequireStableFetchOffsets(), kgo.FetchMaxBytes(1))
+				kgo.FetchMaxBytes(1))
 			if err != nil {
 				t.Fatal(err)
 			}
