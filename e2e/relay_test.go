@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os/exec"
 	"slices"
 	"testing"
@@ -20,7 +21,8 @@ const exactlyOnce = "exactly-once-through-kills"
 const (
 	relayRecords    = 500 // what there is to relay
 	relayPartitions = 2
-	relayKillEvery  = 100 // of them, until the broker is killed
+	relayKillEvery  = 100                   // of them, until the broker is killed
+	relayMomentMax  = 20 * time.Millisecond // about as long as a transaction
 )
 
 // TestClientRelaySurvivesKills lets each client that has transactions consume, produce and commit its offsets in them
@@ -48,9 +50,11 @@ func killUnderRelay(t *testing.T, f foreign) {
 	s.produceNumbered("relay-from", relayRecords)
 	r := startRelay(t, s, f)
 	awaitRelayed(t, r.counts, relayKillEvery)
+	anyMoment()
 	s.kill()
 	s.start()
 	awaitRelayed(t, r.counts, relayKillEvery)
+	anyMoment()
 	_ = r.command.Process.Kill()
 	s.kill()
 	_ = r.command.Wait()
@@ -75,6 +79,9 @@ func killUnderRelay(t *testing.T, f foreign) {
 		checkOnce(t, s.kcatReads(t, "relay-to", "read_committed"), relayRecords)
 	}
 }
+
+// anyMoment waits, so that what comes then does not always meet the same step of a transaction.
+func anyMoment() { <-time.After(rand.N(relayMomentMax)) }
 
 // relayProgram runs the relay verb.
 type relayProgram struct {
