@@ -73,23 +73,24 @@ func (b *Broker) listTransactions(c *call, req *kmsg.ListTransactionsRequest) (*
 	resp := req.ResponseKind().(*kmsg.ListTransactionsResponse)
 	filter := txn.Filter{DurationMs: req.DurationFilterMillis}
 	if len(req.ProducerIDFilters) > 0 {
-		filter.ProducerIDs = slices.Clone(req.ProducerIDFilters)
+		filter.ProducerIDs = slices.Sorted(slices.Values(req.ProducerIDFilters))
 	}
+	matches := func(string) bool { return true }
 	if pattern := req.TransactionalIDPattern; pattern != nil && *pattern != "" {
 		matcher, err := regexp.Compile("^(?:" + *pattern + ")$")
 		if err != nil {
 			resp.ErrorCode = kerr.InvalidRegularExpression.Code
 			return resp, nil
 		}
-		filter.Matches = matcher.MatchString
+		matches = matcher.MatchString
 	}
 	if len(req.StateFilters) > 0 {
 		filter.Phases = []txn.Phase{} // if none of those named exists, nothing is listed
 	}
 	for _, name := range req.StateFilters {
-		if phase, known := txn.PhaseNamed(name); known {
+		if phase, known := txn.PhaseNamed(name); known && !slices.Contains(filter.Phases, phase) {
 			filter.Phases = append(filter.Phases, phase)
-		} else {
+		} else if !known {
 			resp.UnknownStateFilters = append(resp.UnknownStateFilters, name)
 		}
 	}
@@ -98,6 +99,8 @@ func (b *Broker) listTransactions(c *call, req *kmsg.ListTransactionsRequest) (*
 		resp.ErrorCode = errorCode(err)
 		return resp, nil
 	}
+	// Not in the shards, which would have no time for anybody's transactions: a pattern may take a second for each id.
+	listings = slices.DeleteFunc(listings, func(l txn.Listing) bool { return !matches(l.TransactionalID) })
 	slices.SortFunc(listings, func(a, b txn.Listing) int { return strings.Compare(a.TransactionalID, b.TransactionalID) })
 	for _, l := range listings {
 		state := kmsg.NewListTransactionsResponseTransactionState()

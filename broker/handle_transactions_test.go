@@ -36,6 +36,10 @@ func TestTransactionsAreListedAndDescribed(t *testing.T) {
 		"ongoing":        {list(0, func(r *kmsg.ListTransactionsRequest) { r.StateFilters = []string{"Ongoing", "Nope"} }), both[1:]},
 		"no known state": {list(0, func(r *kmsg.ListTransactionsRequest) { r.StateFilters = []string{"Nope"} }), nil},
 		"producer":       {list(1, func(r *kmsg.ListTransactionsRequest) { r.ProducerIDFilters = []int64{idle.producerID} }), both[:1]},
+		"producers, in no order": {list(1, func(r *kmsg.ListTransactionsRequest) {
+			r.ProducerIDFilters = []int64{1 << 40, idle.producerID, open.producerID, -1}
+		}), both},
+		"a state twice": {list(0, func(r *kmsg.ListTransactionsRequest) { r.StateFilters = []string{"Ongoing", "Ongoing"} }), both[1:]},
 		"long": {list(1, func(r *kmsg.ListTransactionsRequest) { r.DurationFilterMillis = 60_000 }), list(1, func(r *kmsg.ListTransactionsRequest) {
 			r.DurationFilterMillis = 60_000
 			r.StateFilters = []string{"Empty"}

@@ -37,10 +37,9 @@ func (s *State) Describe(transactionalID string) (Description, Code) {
 
 // Filter says what List lists: what fits all of it.
 type Filter struct {
-	ProducerIDs []int64                           // nil: any
-	Phases      []Phase                           // nil: any; empty: none
-	DurationMs  int64                             // since the last transaction began, at least; negative: any. An id without transaction fits
-	Matches     func(transactionalID string) bool // nil: any
+	ProducerIDs []int64 // ascending; nil: any
+	Phases      []Phase // nil: any; empty: none
+	DurationMs  int64   // since the last transaction began, at least; negative: any. An id without transaction fits
 }
 
 // Listing is one line of a list of transactional ids.
@@ -62,8 +61,9 @@ func (s *State) List(f Filter) []Listing {
 }
 
 func (s *State) fits(t *transaction, f Filter) bool {
-	return (f.ProducerIDs == nil || slices.Contains(f.ProducerIDs, t.producerID)) &&
-		(f.Phases == nil || slices.Contains(f.Phases, t.phase)) &&
-		(f.DurationMs < 0 || t.startMs <= s.wallMs-f.DurationMs) &&
-		(f.Matches == nil || f.Matches(t.id))
+	if _, named := slices.BinarySearch(f.ProducerIDs, t.producerID); f.ProducerIDs != nil && !named {
+		return false
+	}
+	return (f.Phases == nil || slices.Contains(f.Phases, t.phase)) &&
+		(f.DurationMs < 0 || t.startMs <= s.wallMs-f.DurationMs)
 }

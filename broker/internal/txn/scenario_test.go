@@ -406,9 +406,6 @@ func (w *world) list(t *testing.T, c command) {
 	if text, ok := c.options["duration"]; ok {
 		f.DurationMs = c.ms(t, text)
 	}
-	if prefix, ok := c.options["prefix"]; ok {
-		f.Matches = func(id string) bool { return strings.HasPrefix(id, prefix) }
-	}
 	for _, l := range w.state.List(f) {
 		w.printf("%s id=%d %s", l.TransactionalID, l.ProducerID, l.Phase)
 	}
