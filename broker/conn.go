@@ -173,15 +173,18 @@ func (c *conn) handle(a *api, p prologue, req kmsg.Request, started time.Time) e
 	if err := c.answers.flushIf(!ok || produce.TransactionID != nil && c.queue.empty()); err != nil {
 		return err
 	}
-	if c.server.broker.superseded.finds(c.number, req) {
-		return fmt.Errorf("%s version %d: %w", a.name, p.version, errSuperseded)
-	}
 	queued := time.Since(started)
 	call := &call{
 		ctx: c.calls, key: p.key, version: p.version, correlationID: p.correlationID, bytes: 4 + int64(p.size),
 		clientID: c.clientID, clientHost: c.host, listener: c.listener, now: started, memory: &c.memory, underWay: &c.underWay,
 	}
-	r, err := c.serveAPI(a, call, req)
+	var r reply
+	var err error
+	if c.server.broker.superseded.finds(c.number, c.server.came.Load(), p.correlationID, req) {
+		r.response = lateAnswer(req)
+	} else {
+		r, err = c.serveAPI(a, call, req)
+	}
 	if err != nil {
 		return fmt.Errorf("%s version %d: %w", a.name, p.version, err)
 	}

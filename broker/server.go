@@ -57,6 +57,7 @@ type server struct {
 	endpoints []endpoint // at least one
 
 	strandedToldMs atomic.Int64 // when a stranded client was last told of
+	came           atomic.Int64 // connections so far
 
 	ctx       context.Context // ends when the server is aborted
 	cancel    context.CancelFunc
@@ -67,8 +68,7 @@ type server struct {
 
 	mu struct {
 		sync.Mutex
-		closed  bool  // nobody is accepted any more
-		came    int64 // connections so far
+		closed  bool // nobody is accepted any more
 		conns   map[*conn]struct{}
 		perHost map[string]hostConnections
 	}
@@ -153,8 +153,7 @@ func (s *server) register(c *conn) (reason string) {
 		return rejectedPerIP
 	}
 	s.mu.conns[c] = struct{}{}
-	s.mu.came++
-	c.number = s.mu.came
+	c.number = s.came.Add(1)
 	host := s.mu.perHost[c.host]
 	s.mu.perHost[c.host] = hostConnections{host.open + 1, host.arrivals + 1}
 	s.metrics.connected(c.listener)
