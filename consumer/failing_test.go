@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,5 +110,39 @@ func TestAnOutletThatIsClosedProducesNothing(t *testing.T) {
 	outlet.Close()
 	if err := outlet.Produce(t.Context(), &kgo.Record{Topic: "output"}); !errors.Is(err, kgo.ErrClientClosed) {
 		t.Errorf("Produce after Close: %v", err)
+	}
+}
+
+// What a batch has produced is never committed without its offsets, also if it ends the group.
+func TestStoppingCommitsNoOutputWithoutItsOffset(t *testing.T) {
+	for name, done := range map[string]int{"nothing is done": 0, "one record is done": 1} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			input, output := c.topic("input", 1), c.topic("output", 1)
+			c.produce(input, 1, 0, 100)
+			options := c.options(input, input, nil)
+			options.TransactionalID, options.BatchRecords, options.CommitInterval = input, 10, time.Hour
+			produce := copying(output)
+			options.Handler = consumer.ProcessFunc(func(ctx context.Context, batch *consumer.Batch) error {
+				if done > 0 && batch.Records[0].Offset == 50 {
+					batch.Done(done)
+				}
+				if err := produce(ctx, batch); err != nil || batch.Records[0].Offset < 50 {
+					return err
+				}
+				return consumer.ErrStop
+			})
+			group, err := consumer.New(options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := group.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "Batch.Done") {
+				t.Errorf("Run returned %v", err)
+			}
+			options.Handler, options.CommitInterval = produce, 0
+			run(t, options)
+			eventually(t, "all is copied", func() bool { return c.lag(input, input) == 0 })
+			exactlyOnce(t, c.values(output, 100), 100)
+		})
 	}
 }

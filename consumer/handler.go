@@ -91,12 +91,16 @@ type Batch struct {
 
 	next        int64 // behind the batch, with what nobody sees of it
 	leaderEpoch int32
-	done        int // how many of the records are processed, whatever Process returns
+	done        int   // how many of the records are processed, whatever Process returns
+	covered     int64 // how much Partition.Produce had been given when the last of them was done
 }
 
 // Done says that the first n records are processed, even if Process returns an error: they are committed, and a retry begins
-// behind them. With a transaction it counts with [ErrStop] only, because an error undoes the whole batch.
-func (b *Batch) Done(n int) { b.done = max(0, min(n, len(b.Records))) }
+// behind them. With a transaction it counts with [ErrStop] only, because an error undoes the whole batch; what is produced
+// between Done and ErrStop belongs to no record that is done, so that the transaction is aborted and Run fails.
+func (b *Batch) Done(n int) {
+	b.done, b.covered = max(0, min(n, len(b.Records))), b.Partition.produced.Load()
+}
 
 // ErrStop is what Process returns, or wraps, to end the group: what was processed, with [Batch.Done] the part of this batch, is
 // committed, and Run returns nil.

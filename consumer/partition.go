@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,8 +13,9 @@ import (
 type Partition struct {
 	TopicPartition
 
-	group  *Group
-	worker *worker
+	group    *Group
+	worker   *worker
+	produced atomic.Int64 // records, by Produce
 
 	// Owned by the goroutine of Run.
 	paused    bool      // fetching is
@@ -57,6 +59,7 @@ func (p *Partition) Position() int64 { return p.position().At }
 // Prepare, and does not wait for an answer; records that do not arrive fail the commit. It waits while too many are under
 // way, and returns why an earlier one failed. ctx has to live until the records are sent.
 func (p *Partition) Produce(ctx context.Context, records ...*kgo.Record) error {
+	p.produced.Add(int64(len(records)))
 	return p.group.outlet.Produce(ctx, records...)
 }
 

@@ -161,8 +161,8 @@ func (w *worker) failed(p *Partition, batch *Batch, err error) {
 	if retry := w.group.options.Retry; retry != nil && !stop {
 		pause, again = retry(failure)
 	}
-	if !stop && w.group.outlet.IsTransactional() {
-		w.group.outlet.spoil(err) // before anybody may take the batch for processed
+	if w.group.outlet.IsTransactional() {
+		err = w.spoil(batch, err)
 	}
 	w.settle(p, func() {
 		if partial {
@@ -187,6 +187,21 @@ func (w *worker) failed(p *Partition, batch *Batch, err error) {
 		w.group.fail(err)
 	}
 }
+
+// spoil has the transaction of a failed batch aborted, before anybody may take the batch for processed, and returns the failure.
+// ErrStop is none, unless the transaction has records then that come of no record that is done.
+func (w *worker) spoil(batch *Batch, err error) error {
+	if errors.Is(err, ErrStop) {
+		if batch.Partition.produced.Load() == batch.covered {
+			return err
+		}
+		err = fmt.Errorf("process %v: %w", batch.Partition.TopicPartition, errNotCovered)
+	}
+	w.group.outlet.spoil(err)
+	return err
+}
+
+var errNotCovered = errors.New("records were produced that Batch.Done does not cover, when ErrStop came")
 
 // settle ends the call of Process.
 func (w *worker) settle(p *Partition, change func()) {
