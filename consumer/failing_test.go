@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -143,6 +144,36 @@ func TestStoppingCommitsNoOutputWithoutItsOffset(t *testing.T) {
 			run(t, options)
 			eventually(t, "all is copied", func() bool { return c.lag(input, input) == 0 })
 			exactlyOnce(t, c.values(output, 100), 100)
+		})
+	}
+}
+
+// What is still under way when the group ends, or a partition goes, arrives: it was produced with the context of a batch.
+func TestClosingInTheMiddleFailsNoOutput(t *testing.T) {
+	for _, transactional := range []bool{false, true} {
+		t.Run(fmt.Sprint("transactional ", transactional), func(t *testing.T) {
+			c := newCluster(t)
+			input, output := c.topic("input", 1), c.topic("output", 1)
+			c.produce(input, 1, 0, 3000)
+			options := c.options(input, input, nil)
+			options.CommitInterval, options.Producer = time.Hour, []kgo.Opt{kgo.ProducerLinger(500 * time.Millisecond)}
+			if transactional {
+				options.TransactionalID = input
+			}
+			produce, begun := copying(output), make(chan struct{}, 3000)
+			options.Handler = consumer.ProcessFunc(func(ctx context.Context, batch *consumer.Batch) error {
+				err := produce(ctx, batch)
+				begun <- struct{}{}
+				return err
+			})
+			stop := run(t, options)
+			<-begun
+			if err := stop(); err != nil {
+				t.Errorf("Run returned %v", err)
+			}
+			if lag := c.lag(input, input); lag == 3000 {
+				t.Error("nothing was committed")
+			}
 		})
 	}
 }

@@ -18,7 +18,6 @@ func (g *Group) finish(cause error) error {
 	g.halt(ctx, g.allWorkers())
 	var partitions []*Partition
 	for _, p := range g.partitions {
-		p.worker.take(p)
 		partitions = append(partitions, p)
 	}
 	reason := Drained
@@ -37,6 +36,9 @@ func (g *Group) finish(cause error) error {
 		if err := g.outlet.Abort(ctx); err != nil {
 			g.logger.Warn("cannot abort the transaction, the broker will after its timeout", "error", err)
 		}
+	}
+	for _, p := range partitions { // not before: records were produced with the contexts that this ends
+		p.worker.take(p)
 	}
 	err := g.leaveTo(partitions, reason)
 	g.poller.end()

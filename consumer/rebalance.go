@@ -113,10 +113,10 @@ func (g *Group) handOver(ctx context.Context, partitions []*Partition) error {
 	budget, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.options.StopTimeout)
 	defer cancel()
 	defer g.halt(budget, g.workersOf(partitions))()
+	failed, reason := g.commitNow(budget), Drained // while the contexts live that records were produced with
 	for _, p := range partitions {
 		p.worker.take(p)
 	}
-	failed, reason := g.commitNow(budget), Drained
 	if failed != nil {
 		g.logger.Warn("cannot commit what was processed of partitions that are given up", "partitions", len(partitions), "error", failed)
 		reason = Lost
