@@ -22,6 +22,8 @@ const (
 	copyCommitRecords = 10_000
 	// copyCommitMax bounds one commit, also the last one after Ctrl-C.
 	copyCommitMax = 30 * time.Second
+	// copyDrainMax is how long after Ctrl-C a destination may take no records before they are given up.
+	copyDrainMax = 10 * time.Second
 	// copyAbortsMax is how often in a row a transaction may be aborted.
 	copyAbortsMax = 5
 	// ratePartsPerSecond is into how many parts the records of a second are cut, if --rate limits them.
@@ -32,6 +34,7 @@ const (
 type copying struct {
 	*copySetting
 	outlet   *consumer.Outlet
+	delivery context.Context // of what is produced
 	progress copyProgress
 	counts   copyCounts       // of what is committed
 	offsets  consumer.Offsets // of what is committed
@@ -67,7 +70,9 @@ func (p *copyPlan) copy(ctx context.Context, cmd *cobra.Command, s *copySetting)
 	}
 	defer outlet.Close()
 	now := time.Now()
-	c := &copying{copySetting: s, outlet: outlet, counts: copyCounts{}, progress: copyProgress{stderr: notes(cmd), began: now, told: now}, paid: now}
+	delivery, giveUp := outlast(inner, copyDrainMax)
+	defer giveUp()
+	c := &copying{copySetting: s, outlet: outlet, delivery: delivery, counts: copyCounts{}, progress: copyProgress{stderr: notes(cmd), began: now, told: now}, paid: now}
 	if c.offsets, err = outlet.Committed(inner, s.names()); err != nil {
 		return p.explain(inner, err)
 	}
@@ -205,7 +210,7 @@ func (c *copying) add(ctx context.Context, portion consumer.Portion) error {
 		})
 	}
 	// Not with ctx: what is produced is to arrive also when a signal has come meanwhile.
-	if err := c.outlet.Produce(context.WithoutCancel(ctx), wanted...); err != nil {
+	if err := c.outlet.Produce(c.delivery, wanted...); err != nil {
 		return c.undelivered(err)
 	}
 	c.pendingCounts[portion.Partition] = counts
@@ -213,6 +218,13 @@ func (c *copying) add(ctx context.Context, portion consumer.Portion) error {
 	c.pending[consumer.TopicPartition{Topic: c.positions, Partition: portion.Partition}] = consumer.Offset{At: portion.Next, LeaderEpoch: -1}
 	c.pay(ctx, len(wanted))
 	return nil
+}
+
+// outlast returns a context that ends a while after ctx does.
+func outlast(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(while, cancel) })
+	return longer, func() { stop(); cancel() }
 }
 
 // undelivered makes a failure of the transaction one that can be undone.
