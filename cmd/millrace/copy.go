@@ -41,7 +41,8 @@ they are copied, which is an error. A copy that is started while another has the
 Without it, a copy that was killed may copy some records again.
 
 Within a cluster the offsets are those of SOURCE, so that group describe tells how far it is. For another cluster they are
-stored under the name of DESTINATION, since SOURCE need not exist there.`,
+stored under the name of DESTINATION, since SOURCE need not exist there, and the default --group ends in the id of the
+cluster that SOURCE is in.`,
 		Example: `  millrace copy orders orders-copy --exactly-once
   millrace copy orders orders --to-brokers backup:9092 --exactly-once --follow
   millrace copy clicks clicks-eu --jq '.key|startswith("eu")' --rate 10000 --dry-run`,
@@ -96,6 +97,7 @@ func (f *copyFlags) plan(cmd *cobra.Command, source, destination string) (*copyP
 	}
 	plan.group = f.group
 	if plan.group == "" {
+		plan.groupIsDefault = true
 		plan.group = "copy." + source + "." + destination
 	}
 	var err error
@@ -115,6 +117,7 @@ type copyPlan struct {
 	source, destination string
 	from, to            *connection // to nil: the same cluster
 	group               string
+	groupIsDefault      bool
 	span                whence.Range
 	exactlyOnce         bool
 	follow              bool

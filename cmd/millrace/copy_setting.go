@@ -73,6 +73,8 @@ func (s *copySetting) lookAtDestination(ctx context.Context, source string) erro
 		if s.plan.destination == s.plan.source {
 			return usage.Errorf("copy: topic %q cannot be copied onto itself", s.plan.source)
 		}
+	} else if s.plan.groupIsDefault { // a topic of the same name in a third cluster is another source
+		s.plan.group += "." + source
 	}
 	topics, err := client.ListTopics(ctx, s.plan.destination)
 	if err != nil {

@@ -101,6 +101,21 @@ func TestCopyToAnotherCluster(t *testing.T) {
 	}
 }
 
+// How far the copy of a topic is says nothing of a topic with that name in another cluster.
+func TestCopiesFromTwoClustersAreApart(t *testing.T) {
+	useBroker(t)
+	numbered(t, "t")
+	destination := secondBroker(t)
+	if n, _ := copied(t, "t", "all", "--to-brokers", destination); n != 30 {
+		t.Errorf("%d records were copied", n)
+	}
+	useBroker(t)
+	numbered(t, "t")
+	if n, _ := copied(t, "t", "all", "--to-brokers", destination); n != 30 {
+		t.Errorf("%d records of the other cluster were copied", n)
+	}
+}
+
 func TestCopySelects(t *testing.T) {
 	useBroker(t)
 	numbered(t, "source")
