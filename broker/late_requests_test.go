@@ -198,7 +198,8 @@ func (w *lateWorld) end(name string, commit bool) {
 	if commit {
 		outcome = history.Committed
 		w.history.Add(history.TxnCommitAsked{Transaction: name})
-	} else if err := w.producer.AbortBufferedRecords(w.t.Context()); err != nil {
+	}
+	if err := w.producer.AbortBufferedRecords(w.t.Context()); err != nil { // all are acknowledged, or to be aborted; see settle
 		w.t.Fatal(err)
 	}
 	if err := w.producer.EndTransaction(w.t.Context(), kgo.TransactionEndTry(commit)); err != nil {

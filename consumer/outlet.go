@@ -228,6 +228,11 @@ func (o *Outlet) Commit(ctx context.Context, member func() Member, offsets Offse
 		return fmt.Errorf("%w: there is no connection", ErrAborted)
 	}
 	err := o.client.Flush(ctx)
+	if err == nil {
+		// A client that has just learned of a topic may acknowledge records before it has noted their partitions, and would then
+		// end their transaction by an abort that it calls a commit (franz-go 1.22). This waits until it has; nothing is buffered.
+		err = o.client.AbortBufferedRecords(ctx)
+	}
 	if err == nil && grouped && member().ID == "" {
 		err = kerr.UnknownMemberID // a broker would take it for a commit of nobody, and believe it
 	}

@@ -256,6 +256,9 @@ func (s *session) round() (lost string, usable bool) {
 		}
 		c.history.Add(history.TxnAcked{Place: placeOf(r.Record), Transaction: transaction, Record: identityOf(r.Record), Offset: r.Record.Offset})
 	}
+	if err := s.session.Client().AbortBufferedRecords(ctx); err != nil { // see (*transactions).end
+		failed = true
+	}
 	if !failed {
 		c.history.Add(history.TxnCommitAsked{Transaction: transaction})
 	}

@@ -197,7 +197,8 @@ func (s *server) keepLedger() {
 		for i, entry := range ledger.entries {
 			records[i] = kgo.StringRecord(entry)
 		}
-		if err := errors.Join(client.BeginTransaction(), client.ProduceSync(ctx, records...).FirstErr()); err != nil {
+		// see (*transactions).end for the last of them
+		if err := errors.Join(client.BeginTransaction(), client.ProduceSync(ctx, records...).FirstErr(), client.AbortBufferedRecords(ctx)); err != nil {
 			s.t.Fatal(err)
 		}
 		if !ledger.commit {

@@ -109,10 +109,12 @@ func (x *transactions) send(c *kgo.Client, transaction string, records ...*kgo.R
 func (x *transactions) end(c *kgo.Client, transaction string, commit bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	// What is to be committed is acknowledged. But the client may not have noted the partitions of a new topic yet, and would then
+	// end the transaction by an abort (franz-go 1.22): this waits for it.
+	if err := c.AbortBufferedRecords(ctx); err != nil {
+		return err
+	}
 	if !commit {
-		if err := c.AbortBufferedRecords(ctx); err != nil {
-			return err
-		}
 		if err := c.EndTransaction(ctx, kgo.TryAbort); err != nil {
 			return err
 		}

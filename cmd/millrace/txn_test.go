@@ -33,6 +33,10 @@ func openTransaction(t *testing.T, id string, topics ...string) *kgo.Client {
 			t.Fatal(err)
 		}
 	}
+	// The client may not have noted the partitions of its topics yet (franz-go 1.22); this waits for it, nothing is buffered.
+	if err := client.AbortBufferedRecords(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	return client
 }
 

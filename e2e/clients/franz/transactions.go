@@ -40,7 +40,7 @@ func (p producer) Send(ctx context.Context, topic string, values []string) error
 }
 
 func (p producer) End(ctx context.Context, commit bool) error {
-	return p.EndTransaction(ctx, kgo.TransactionEndTry(commit))
+	return errors.Join(p.AbortBufferedRecords(ctx), p.EndTransaction(ctx, kgo.TransactionEndTry(commit))) // see Next
 }
 
 type relay struct {
@@ -78,7 +78,9 @@ func (r *relay) Next(ctx context.Context, commit bool) ([]string, error) {
 		values = append(values, string(record.Value))
 		records = append(records, &kgo.Record{Topic: r.to, Value: record.Value})
 	})
-	failed := r.session.ProduceSync(ctx, records...).FirstErr()
+	// The client may not have noted the partitions of a new topic yet when it acknowledges their records (franz-go 1.22), and would
+	// abort what it says to commit. AbortBufferedRecords waits for it; nothing is buffered.
+	failed := errors.Join(r.session.ProduceSync(ctx, records...).FirstErr(), r.session.Client().AbortBufferedRecords(ctx))
 	committed, err := r.session.End(ctx, kgo.TransactionEndTry(commit && failed == nil))
 	if err == nil && committed != commit {
 		err = fmt.Errorf("aborted, by a rebalance or for: %v", failed)
