@@ -111,10 +111,14 @@ func (c *connection) addProfile(config *clientconfig.Config) error {
 }
 
 func (c *connection) addPairs(config *clientconfig.Config) error {
+	source := "-X"
+	if c.apart {
+		source = "--to-set"
+	}
 	for _, pair := range c.pairs {
-		key, value, err := settings.ParsePair("-X", pair)
+		key, value, err := settings.ParsePair(source, pair)
 		if err == nil {
-			err = config.Set(key, value, "-X")
+			err = config.Set(key, value, source)
 		}
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/output"
@@ -29,7 +30,8 @@ func newCopyCommand(c *connection) *cobra.Command {
 		Short: "Copy the records of a topic to another, within a cluster or to another one",
 		Long: `Copy the records of topic SOURCE to topic DESTINATION, up to the end as it is at the start, or with --follow
 for ever. Partition, key, value, headers and timestamp stay as they are. DESTINATION is created with the partitions of SOURCE
-if it does not exist. Records of transactions that were aborted are not copied; one that is open is waited for.
+if it does not exist. Records of transactions that were aborted are not copied. Before one that is open a copy ends, or waits
+with --follow. Partitions that are added to SOURCE while it runs are copied by the next one.
 
 How far it has come is kept as the offsets of a group, --group, in the cluster of DESTINATION: a copy that is started again goes
 on where it was. -o says where to begin, and end, in a partition without such an offset, as in consume.
@@ -75,7 +77,7 @@ cluster that SOURCE is in.`,
 
 func copyArguments(_ *cobra.Command, args []string) error {
 	if len(args) != 2 || args[0] == "" || args[1] == "" {
-		return usage.Errorf("copy: needs SOURCE and DESTINATION, two topics")
+		return errors.New("needs SOURCE and DESTINATION, two topics")
 	}
 	return nil
 }

@@ -90,10 +90,15 @@ func (s *copySetting) lookAtDestination(ctx context.Context, source string) erro
 		return fmt.Errorf("topic %q has %s, %q has %d; add some with `millrace topic add-partitions`",
 			s.plan.destination, plural(len(found.Partitions), "partition"), s.plan.source, s.partitions)
 	}
-	if s.plan.dryRun {
-		return s.goOn(ctx)
+	if !s.missing && !s.plan.dryRun {
+		return nil
 	}
-	return nil
+	began, err := s.goOn(ctx)
+	if err == nil && began && s.missing {
+		return fmt.Errorf("topic %q is gone, but group %q says how far it was copied; `millrace group delete %[2]s` begins anew",
+			s.plan.destination, s.plan.group)
+	}
+	return err
 }
 
 // create makes the destination if it does not exist.
@@ -119,18 +124,18 @@ func (s *copySetting) names() []consumer.TopicPartition {
 	return names
 }
 
-// goOn begins where an earlier copy came to, without waiting for what is undecided.
-func (s *copySetting) goOn(ctx context.Context) error {
+// goOn begins where an earlier copy came to, if there was one, without waiting for what is undecided.
+func (s *copySetting) goOn(ctx context.Context) (began bool, err error) {
 	offsets, err := kadm.NewClient(s.to).FetchOffsets(ctx, s.plan.group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("offsets of group %q: %w", s.plan.group, brokerError(err, ""))
+		return false, fmt.Errorf("offsets of group %q: %w", s.plan.group, brokerError(err, ""))
 	}
 	for partition, span := range s.spans {
 		if offset, ok := offsets.Lookup(s.positions, partition); ok && offset.At >= 0 {
-			span.next = offset.At
+			span.next, began = offset.At, true
 		}
 	}
-	return nil
+	return began, nil
 }
 
 // remaining returns what is still to be read, given how far each partition is.

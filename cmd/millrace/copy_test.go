@@ -156,7 +156,8 @@ func TestCopyRefusesWhatCannotBe(t *testing.T) {
 	numbered(t, "source")
 	ok(t, "", "topic", "create", "small", "-p", "1")
 	for args, want := range map[string]string{
-		"source":                       "needs SOURCE and DESTINATION",
+		"source":                       "millrace: copy: needs SOURCE and DESTINATION",
+		"source sink --to-set a":       "--to-set",
 		"source source":                "cannot be copied onto itself",
 		"nothing sink":                 "unknown topic",
 		"source small":                 `"small" has 1 partition, "source" has 3`,
@@ -181,6 +182,20 @@ func TestCopySaysWhenRecordsAreGone(t *testing.T) {
 	if r := cli(t, "", "copy", "source", "sink", "--exactly-once"); r.code != 1 || !strings.Contains(r.stderr, "deleted before they were copied") {
 		t.Errorf("%+v", r)
 	}
+}
+
+// What is kept of a copy is how far it was, which is not where a new topic is.
+func TestCopyIntoATopicThatIsGoneIsRefused(t *testing.T) {
+	useBroker(t)
+	numbered(t, "source")
+	copied(t, "source", "sink", "--exactly-once")
+	ok(t, "", "topic", "delete", "sink", "--yes")
+	r := cli(t, "", "copy", "source", "sink", "--exactly-once")
+	if want := "millrace: topic \"sink\" is gone, but group \"copy.source.sink\" says how far it was copied; `millrace group delete copy.source.sink` begins anew\n"; r.code != 1 || r.stderr != want {
+		t.Errorf("%+v", r)
+	}
+	ok(t, "", "group", "delete", "copy.source.sink", "--yes")
+	copied(t, "source", "sink", "--exactly-once")
 }
 
 // A copy that is killed again and again, and started again, has copied each record once.
