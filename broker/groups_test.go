@@ -135,6 +135,7 @@ func (g *groupBroker) settle(want ...int) kadm.DescribedGroup {
 		}
 		last = described["g"]
 		if last.State == "Stable" && slices.Equal(sizes(last), want) {
+			synctest.Wait() // the members may still have to take note of it, and to ask for their offsets
 			return last
 		}
 	}
