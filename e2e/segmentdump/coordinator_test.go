@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/millrace/millrace/broker"
-	"github.com/millrace/millrace/internal/disk"
-	"github.com/millrace/millrace/log"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -34,11 +32,7 @@ func TestKafkaReadsOurCoordinator(t *testing.T) {
 	offsets := runTool(t, files(t, dir, "__consumer_offsets-*", "*.log"), "--offsets-decoder")
 	wantSound(t, offsets, `{"group":"books","topic":"entries","partition":0}`, "endTxnMarker: COMMIT")
 
-	for _, partition := range files(t, dir, "*-*") {
-		if _, findings, err := log.Verify(log.InspectOptions{FS: disk.OS(), Dir: partition}); err != nil || len(findings) > 0 {
-			t.Errorf("%s: %v, %+v", partition, err, findings)
-		}
-	}
+	wantVerified(t, dir)
 }
 
 // useTransactions runs a broker on dir, and a client that commits a transaction with the offsets of what it consumed, aborts one and

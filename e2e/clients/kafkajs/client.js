@@ -86,18 +86,6 @@ function open(broker) {
     return consumer;
   }
 
-  async function readCommitted(topic, count) {
-    const values = [];
-    let done;
-    const all = new Promise((resolve) => { done = resolve; });
-    const consumer = await consume(`${topic}-committed`, topic, async (_, message) => {
-      if (values.push(message.value.toString()) === count) done();
-    });
-    await all;
-    await consumer.disconnect();
-    return values.slice(0, count);
-  }
-
   async function relay(id, from, to) {
     const producer = await transactional(id); // what an older one has left is decided before the group looks for its offsets
     const queue = new Queue();
@@ -133,7 +121,7 @@ function open(broker) {
     },
     create: (topic, numPartitions) => withAdmin((admin) => admin.createTopics({ topics: [{ topic, numPartitions }] })),
     offsetAt: (topic, timestampMs) => withAdmin(async (admin) => (await admin.fetchTopicOffsetsByTimestamp(topic, timestampMs))[0].offset),
-    send, join, producer, transactional, readCommitted, relay,
+    send, join, producer, transactional, consume, relay,
   };
 }
 

@@ -1,7 +1,7 @@
 'use strict';
 // The transactions of ../README.md for a client in Node, given an adapter for it, which has beside what ./verbs.js needs:
 //   transactional(id)                 a transactional producer: {begin(), send(topic, values), end(commit), close()}
-//   readCommitted(topic, count)       the first values of partition 0 that are committed
+//   consume(group, topic, seen)       a consumer that calls seen(partition, message) for what is committed: {disconnect()}
 //   relay(id, from, to)               consumes and produces: {next(commit), close()}; next moves some records in one transaction and
 //                                     returns their values; behind an error or an abort there is only close
 
@@ -17,6 +17,19 @@ const checks = (client, prefix) => ({
   'transactional-offsets': () => relayTwice(client, `${prefix}-relay`),
   fencing: () => fence(client, `${prefix}-fencing`),
 });
+
+// readCommitted returns the first values of topic that are committed.
+async function readCommitted(client, topic, count) {
+  const values = [];
+  let done;
+  const all = new Promise((resolve) => { done = resolve; });
+  const consumer = await client.consume(`${topic}-committed`, topic, async (_, message) => {
+    if (values.push(message.value.toString()) === count) done();
+  });
+  await all;
+  await consumer.disconnect();
+  return values.slice(0, count);
+}
 
 async function transact(producer, topic, values, commit) {
   await producer.begin();
@@ -35,7 +48,7 @@ async function writeMixed(client, topic) {
 }
 
 async function committed(client, topic, want) {
-  const got = await client.readCommitted(topic, want.length);
+  const got = await readCommitted(client, topic, want.length);
   if (JSON.stringify(want) !== JSON.stringify(got)) throw new Error(`committed is ${got}, not ${want}`);
 }
 
