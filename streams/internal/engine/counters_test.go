@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"reflect"
+	"testing"
+)
+
+func TestCountersOfTasksAddUpWhenPublished(t *testing.T) {
+	all := NewCounters()
+	first, second := all.Task(), all.Task()
+	for _, task := range []*TaskCounters{first, second} {
+		n := task.Node("filter")
+		n.Processed += 3
+		n.Emitted++
+		n.Drop(NullKey)
+		n.Lateness.Observe(100)
+		n.Lateness.Observe(101)
+	}
+	if got := all.Nodes()["filter"]; got.Processed != 0 {
+		t.Errorf("%d records before anything was published", got.Processed)
+	}
+	first.Publish()
+	first.Publish() // has nothing more
+	second.Close()
+	got := all.Nodes()["filter"]
+	if got.Processed != 6 || got.Emitted != 2 || got.Dropped[NullKey] != 2 || got.Dropped[Late] != 0 {
+		t.Errorf("%+v", got)
+	}
+	if l := got.Lateness; l.Counts[0] != 2 || l.Counts[1] != 2 || l.SumMs != 402 {
+		t.Errorf("lateness %+v", l)
+	}
+}
+
+func TestGaugesGoWithTheirTask(t *testing.T) {
+	all := NewCounters()
+	first, second, third := all.Task(), all.Task(), all.Task()
+	*first.Input("a") = InputGauges{Topic: "a", WatermarkMs: 500, LagRecords: 2}
+	*second.Input("a") = InputGauges{Topic: "a", WatermarkMs: 300, LagRecords: 5}
+	third.Input("a")
+	for _, task := range []*TaskCounters{first, second, third} {
+		task.Publish()
+	}
+	if got, want := all.Inputs(), []InputGauges{{"a", 300, 7}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	second.Close()
+	if got, want := all.Inputs(), []InputGauges{{"a", 500, 2}}; !reflect.DeepEqual(got, want) || all.Tasks() != 2 {
+		t.Errorf("%v of %d tasks, want %v", got, all.Tasks(), want)
+	}
+}
+
+func TestReasonsHaveNames(t *testing.T) {
+	for at, reason := range Reasons() {
+		if int(reason) != at || reason.String() == "" {
+			t.Errorf("reason %d is %q", reason, reason)
+		}
+	}
+	if len(Reasons()) != int(reasons) {
+		t.Errorf("%d reasons are listed, %d exist", len(Reasons()), reasons)
+	}
+}
