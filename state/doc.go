@@ -1,0 +1,2 @@
+// Package state has the local stores of a stream task.
+package state
