@@ -121,7 +121,10 @@ func (g *Group) commitNow(ctx context.Context) error {
 	}
 	var commits []*Commit
 	for _, p := range g.partitions {
-		commit := &Commit{Partition: p, Offset: p.position()}
+		if p.worker.isStuck() {
+			continue
+		}
+		commit := &Commit{Partition: p, Offset: p.toCommit()}
 		if committer, is := p.committer(); is {
 			if err := guard(func() error { return committer.Prepare(ctx, commit) }); err != nil {
 				return fmt.Errorf("prepare to commit %v: %w", p.TopicPartition, err)

@@ -40,6 +40,9 @@ func (g *Group) finish(cause error) error {
 	for _, p := range partitions { // not before: records were produced with the contexts that this ends
 		p.worker.take(p)
 	}
+	if stuck := g.stuck(); stuck != nil {
+		cause = stuck
+	}
 	err := g.leaveTo(partitions, reason)
 	g.poller.end()
 	close(g.ended)
@@ -54,7 +57,12 @@ func (g *Group) finish(cause error) error {
 func (g *Group) leave() error {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveMax)
 	defer cancel()
-	if err := g.client.LeaveGroupContext(ctx); err != nil {
+	member := g.member()
+	err := g.client.LeaveGroupContext(ctx)
+	if err == nil && g.options.LeaveStatic && member.InstanceID != nil && member.ID != "" {
+		err = leaveStatic(ctx, g.client, g.options.Group, member)
+	}
+	if err != nil {
 		return fmt.Errorf("leave group %q: %w", g.options.Group, err)
 	}
 	return nil

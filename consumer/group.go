@@ -196,7 +196,7 @@ func (g *Group) take(fetches kgo.Fetches) error {
 	})
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if p := g.partitions[TopicPartition{f.Topic, f.Partition}]; p != nil && len(f.Records) > 0 {
-			p.push(f.Records, f.HighWatermark)
+			p.push(f.Records, f.HighWatermark, f.LastStableOffset)
 		}
 	})
 	return failed

@@ -18,7 +18,7 @@ type Handler interface {
 }
 
 // Processor does the work of one partition, or of several that Options.Lane puts together. Its methods are never called at the
-// same time. A Processor that is a [Committer] too takes part in commits.
+// same time. A Processor that is a [Committer] too takes part in commits, and one that is a [Ticker] is called between batches.
 type Processor interface {
 	// Process is given the next records. When it returns nil, all of them are processed and may be committed. ctx ends when
 	// the group can wait no longer (Options.StopTimeout): what the call has not done by then is done again, here or elsewhere.
@@ -56,7 +56,8 @@ func (r Reason) String() string {
 // Committer is a Processor that takes part in commits. While its methods are called no Process of the group runs.
 type Committer interface {
 	// Prepare is called before each commit, for each partition that is committed. It may produce, lower commit.Offset.At to
-	// where the partition would have to be read again, and set the metadata. A transaction whose processors produce without
+	// where the partition would have to be read again, or set it where nothing is known (-1), and set the metadata. Where nothing
+	// was processed since the assignment, commit.Offset is what is committed already. A transaction whose processors produce without
 	// moving an offset needs metadata that is new each time: it is how an unknown outcome is recognized.
 	Prepare(ctx context.Context, commit *Commit) error
 	// Committed is called when the commit is known to stand. After one that does not, Revoked is called with Rewound or Lost.
@@ -88,8 +89,9 @@ type Batch struct {
 	Records   []*kgo.Record // at least one
 
 	HighWatermark int64 // the partition's end as the fetch of these records saw it
+	StableEnd     int64 // likewise, as a reader of committed records sees it: what lies below is there to be read now
+	Next          int64 // the position behind the batch, and behind what nobody sees after it
 
-	next        int64 // behind the batch, with what nobody sees of it
 	leaderEpoch int32
 	done        int   // how many of the records are processed, whatever Process returns
 	covered     int64 // how much Partition.Produce had been given when the last of them was done
@@ -100,6 +102,14 @@ type Batch struct {
 // between Done and ErrStop belongs to no record that is done, so that the transaction is aborted and Run fails.
 func (b *Batch) Done(n int) {
 	b.done, b.covered = max(0, min(n, len(b.Records))), b.Partition.produced.Load()
+}
+
+// first returns the offset of the first record, or the position if there is none.
+func (b *Batch) first() int64 {
+	if len(b.Records) == 0 {
+		return b.Next
+	}
+	return b.Records[0].Offset
 }
 
 // ErrStop is what Process returns, or wraps, to end the group: what was processed, with [Batch.Done] the part of this batch, is

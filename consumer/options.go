@@ -27,6 +27,10 @@ type Options struct {
 	// TransactionTimeout is after what time the broker aborts a transaction that was left; 0 is 40 s.
 	TransactionTimeout time.Duration
 
+	// LeaveStatic lets a static member (kgo.InstanceID) leave the group when Run ends, so that its partitions move on at once.
+	// Otherwise they are kept for it until its session is over.
+	LeaveStatic bool
+
 	// FromEnd lets a partition without a committed offset begin at its end, not at its beginning.
 	FromEnd bool
 	// ResetLostOffsets lets a partition begin anew, as FromEnd says, when records were deleted before they were
@@ -47,6 +51,12 @@ type Options struct {
 	// and with transactions at each commit, before its context ends and its work is undone. 0 is 20 s. Keep it below
 	// kgo.RebalanceTimeout.
 	StopTimeout time.Duration
+
+	// AbandonTimeout is how long Process may go on though its context has ended. Then Run returns an error that wraps ErrStuck,
+	// and leaves the goroutine to itself: it holds up no partition. 0: Run waits for ever.
+	AbandonTimeout time.Duration
+	// TickInterval is how often a Ticker is called; 0 is 100 ms.
+	TickInterval time.Duration
 
 	// Retry decides about a failure of Process: after which pause the records are processed again, or not at all: then Run
 	// returns the error. With transactions, the open one is aborted first. nil: not at all. Called by several goroutines.
@@ -72,6 +82,7 @@ const (
 	batchRecordsDefault       = 1000
 	queueBytesDefault         = 4 << 20
 	stopTimeoutDefault        = 20 * time.Second
+	tickIntervalDefault       = 100 * time.Millisecond
 
 	// fetchWaitMax is how long a fetch waits for records, and a partition whose fetching is resumed for a fetch without it.
 	fetchWaitMax = 500 * time.Millisecond
@@ -97,7 +108,8 @@ func (o Options) withDefaults() (Options, error) {
 		return o, errors.New("consumer: Options.Topics is empty")
 	case o.Handler == nil:
 		return o, errors.New("consumer: Options.Handler is nil")
-	case o.CommitInterval < 0 || o.CommitRecords < 0 || o.BatchRecords < 0 || o.QueueBytes < 0 || o.StopTimeout < 0 || o.TransactionTimeout < 0:
+	case o.CommitInterval < 0 || o.CommitRecords < 0 || o.BatchRecords < 0 || o.QueueBytes < 0 || o.StopTimeout < 0 || o.TransactionTimeout < 0,
+		o.AbandonTimeout < 0 || o.TickInterval < 0:
 		return o, errors.New("consumer: Options has a negative number")
 	}
 	interval := commitIntervalDefault
@@ -110,6 +122,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.BatchRecords = cmp.Or(o.BatchRecords, batchRecordsDefault)
 	o.QueueBytes = cmp.Or(o.QueueBytes, queueBytesDefault)
 	o.StopTimeout = cmp.Or(o.StopTimeout, stopTimeoutDefault)
+	o.TickInterval = cmp.Or(o.TickInterval, tickIntervalDefault)
 	if o.Lane == nil {
 		o.Lane = TopicPartition.String
 	}

@@ -137,7 +137,7 @@ func (o *Outlet) Produce(ctx context.Context, records ...*kgo.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	commits, err := o.begin()
+	client, commits, err := o.begin()
 	if err != nil {
 		return err
 	}
@@ -147,31 +147,31 @@ func (o *Outlet) Produce(ctx context.Context, records ...*kgo.Record) error {
 		}
 	}
 	for _, record := range records {
-		o.client.Produce(ctx, record, delivered)
+		client.Produce(ctx, record, delivered)
 	}
 	return nil
 }
 
 // begin begins a transaction, unless one is open, and returns how many were before it.
-func (o *Outlet) begin() (commits int, err error) {
+func (o *Outlet) begin() (client *kgo.Client, commits int, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.mu.failure != nil {
-		return 0, o.mu.failure
+		return nil, 0, o.mu.failure
 	}
 	if o.client == nil {
-		return 0, kgo.ErrClientClosed
+		return nil, 0, kgo.ErrClientClosed
 	}
 	if o.mu.began.IsZero() {
 		if o.IsTransactional() {
 			if err := o.client.BeginTransaction(); err != nil {
 				o.mu.failure = fmt.Errorf("begin a transaction: %w", err)
-				return 0, o.mu.failure
+				return nil, 0, o.mu.failure
 			}
 		}
 		o.mu.began = time.Now()
 	}
-	return o.mu.commits, nil
+	return o.client, o.mu.commits, nil
 }
 
 // undelivered spoils the next commit, unless the record belonged to one that was given up meanwhile.

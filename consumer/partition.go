@@ -27,6 +27,7 @@ type Partition struct {
 	fresh     bool // Assigned is to be called
 	held      bool // by Pause
 	holdUntil time.Time
+	tickAt    time.Time // when a Ticker is to be called next
 	attempts  int
 	queue     []batchOfRecords
 	bytes     int // what is in queue
@@ -41,6 +42,7 @@ type batchOfRecords struct {
 	next          int64
 	leaderEpoch   int32
 	highWatermark int64
+	stableEnd     int64
 	bytes         int
 }
 
@@ -59,9 +61,24 @@ func (p *Partition) Position() int64 { return p.position().At }
 // Prepare, and does not wait for an answer; records that do not arrive fail the commit. It waits while too many are under
 // way, and returns why an earlier one failed. ctx has to live until the records are sent.
 func (p *Partition) Produce(ctx context.Context, records ...*kgo.Record) error {
+	if p.worker.isStuck() {
+		return ErrStuck // nobody commits what a goroutine does that was left behind
+	}
 	p.produced.Add(int64(len(records)))
 	return p.group.outlet.Produce(ctx, records...)
 }
+
+// Running returns a context that ends when the group waits for the partition's worker, as for a commit. A Process that takes long,
+// and keeps what is left of its records, can return then, and go on in [Ticker].Tick when the wait is over; its [Committer]
+// lowers the offset meanwhile.
+func (p *Partition) Running() context.Context {
+	p.worker.mu.Lock()
+	defer p.worker.mu.Unlock()
+	return p.worker.mu.running
+}
+
+// CommitSoon asks for a commit before the next one is due.
+func (p *Partition) CommitSoon() { offer(p.group.due, struct{}{}) }
 
 // Pause stops fetching, and giving batches to Process once the present one is done. Offsets are still committed.
 func (p *Partition) Pause() { p.hold(true) }
@@ -78,9 +95,11 @@ func (p *Partition) hold(held bool) {
 }
 
 // push queues records that were fetched.
-func (p *Partition) push(records []*kgo.Record, highWatermark int64) {
+func (p *Partition) push(records []*kgo.Record, highWatermark, stableEnd int64) {
 	last := records[len(records)-1]
-	b := batchOfRecords{next: last.Offset + 1, leaderEpoch: last.LeaderEpoch, highWatermark: highWatermark, records: records[:0]}
+	b := batchOfRecords{
+		next: last.Offset + 1, leaderEpoch: last.LeaderEpoch, highWatermark: highWatermark, stableEnd: stableEnd, records: records[:0],
+	}
 	first := records[0].Offset
 	b.bytes = sizeOf(records) // with the markers, which stay in memory too
 	for _, record := range records {
@@ -106,7 +125,7 @@ func (p *Partition) pressure(queueBytes int) (held, full bool) {
 // cutLocked takes the next batch, of at most recordsMax records.
 func (p *Partition) cutLocked(recordsMax int) *Batch {
 	head := &p.queue[0]
-	batch := &Batch{Partition: p, HighWatermark: head.highWatermark, next: head.next, leaderEpoch: head.leaderEpoch}
+	batch := &Batch{Partition: p, HighWatermark: head.highWatermark, StableEnd: head.stableEnd, Next: head.next, leaderEpoch: head.leaderEpoch}
 	if len(head.records) <= recordsMax {
 		batch.Records = head.records
 		p.bytes -= head.bytes
@@ -117,7 +136,7 @@ func (p *Partition) cutLocked(recordsMax int) *Batch {
 	batch.Records = head.records[:recordsMax:recordsMax]
 	head.records = head.records[recordsMax:]
 	last := batch.Records[recordsMax-1]
-	batch.next, batch.leaderEpoch = last.Offset+1, last.LeaderEpoch
+	batch.Next, batch.leaderEpoch = last.Offset+1, last.LeaderEpoch
 	bytes := sizeOf(batch.Records)
 	head.bytes -= bytes
 	p.bytes -= bytes
@@ -126,7 +145,10 @@ func (p *Partition) cutLocked(recordsMax int) *Batch {
 
 // putBackLocked undoes cutLocked but for the records that are done.
 func (p *Partition) putBackLocked(batch *Batch) {
-	rest := batchOfRecords{records: batch.Records[batch.done:], next: batch.next, leaderEpoch: batch.leaderEpoch, highWatermark: batch.HighWatermark}
+	rest := batchOfRecords{
+		records: batch.Records[batch.done:], next: batch.Next, leaderEpoch: batch.leaderEpoch,
+		highWatermark: batch.HighWatermark, stableEnd: batch.StableEnd,
+	}
 	rest.bytes = sizeOf(rest.records)
 	p.queue = append([]batchOfRecords{rest}, p.queue...)
 	p.bytes += rest.bytes
@@ -146,6 +168,16 @@ func sizeOf(records []*kgo.Record) (bytes int) {
 func (p *Partition) position() Offset {
 	p.worker.mu.Lock()
 	defer p.worker.mu.Unlock()
+	return p.progress.processed
+}
+
+// toCommit returns what a commit says of the partition: what is committed already if nothing was processed since it was assigned.
+func (p *Partition) toCommit() Offset {
+	p.worker.mu.Lock()
+	defer p.worker.mu.Unlock()
+	if p.progress.processed.At < 0 {
+		return p.progress.committed
+	}
 	return p.progress.processed
 }
 

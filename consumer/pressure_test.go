@@ -11,7 +11,7 @@ func TestAQueueCountsHeadersAndMarkers(t *testing.T) {
 	p := &Partition{worker: &worker{group: &Group{}}, group: &Group{}}
 	marker := &kgo.Record{Offset: 1, Attrs: kgo.NewRecordAttrs(kgo.RecordAttrsOpts{Control: true})}
 	headers := []kgo.RecordHeader{{Key: "trace", Value: make([]byte, 10_000)}}
-	p.push([]*kgo.Record{{Offset: 0, Headers: headers}, marker}, 2)
+	p.push([]*kgo.Record{{Offset: 0, Headers: headers}, marker}, 2, 2)
 	if _, full := p.pressure(10_000); !full {
 		t.Errorf("%d bytes are counted", p.bytes)
 	}

@@ -161,8 +161,11 @@ func (g *Group) leaveTo(partitions []*Partition, reason Reason) (err error) {
 	return err
 }
 
-// dismiss calls Revoked.
+// dismiss calls Revoked, unless the processor is stuck: then it may not be touched.
 func (g *Group) dismiss(p *Partition, reason Reason) error {
+	if p.worker.isStuck() {
+		return nil
+	}
 	processor := p.release()
 	if processor == nil {
 		return nil

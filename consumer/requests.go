@@ -209,6 +209,28 @@ func endTransaction(ctx context.Context, client *kgo.Client, t transaction) erro
 	})
 }
 
+// leaveStatic has a static member forgotten, which its client never asks for.
+func leaveStatic(ctx context.Context, client *kgo.Client, group string, member Member) error {
+	request := kmsg.NewPtrLeaveGroupRequest()
+	request.Group, request.MemberID = group, member.ID
+	leaving := kmsg.NewLeaveGroupRequestMember()
+	leaving.MemberID, leaving.InstanceID = member.ID, member.InstanceID
+	request.Members = append(request.Members, leaving)
+	response, err := request.RequestWith(ctx, client)
+	if err != nil {
+		return err
+	}
+	if err := kerr.ErrorForCode(response.ErrorCode); err != nil {
+		return err
+	}
+	for _, left := range response.Members {
+		if err := kerr.ErrorForCode(left.ErrorCode); err != nil && !isMembership(err) && !isFenced(err) {
+			return err
+		}
+	}
+	return nil
+}
+
 // isUnstable: a transaction that has offsets of the partition pending is not decided yet.
 func isUnstable(err error) bool { return errors.Is(err, kerr.UnstableOffsetCommit) }
 
@@ -225,7 +247,9 @@ func isFenced(err error) bool {
 	return isAny(err, kerr.ProducerFenced, kerr.InvalidProducerEpoch, kerr.FencedInstanceID, kerr.TransactionCoordinatorFenced)
 }
 
-// isTransient reports whether err may be gone by itself: the broker is away, starts, or is busy.
+// IsTransient reports whether a failure of a request may be gone by itself: the broker is away, starts, or is busy.
+func IsTransient(err error) bool { return isTransient(err) }
+
 func isTransient(err error) bool {
 	var code *kerr.Error
 	if errors.As(err, &code) {

@@ -52,6 +52,9 @@ func (g *Group) rewind(ctx context.Context) error {
 	}
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	for name, p := range g.partitions {
+		if p.worker.isStuck() {
+			continue // Run is about to end
+		}
 		if at := p.restart(committed[name]); at >= 0 {
 			if offsets[name.Topic] == nil {
 				offsets[name.Topic] = map[int32]kgo.EpochOffset{}

@@ -18,18 +18,22 @@ type worker struct {
 	mu struct {
 		sync.Mutex
 		partitions []*Partition
-		next       int           // which partition's turn it is
-		halted     bool          // begin nothing new
-		ended      bool          // end
-		assigning  *Partition    // whose Assigned runs
-		processing *Partition    // whose Process runs
-		idle       chan struct{} // closed, and replaced, whenever one of the two ends
+		next       int  // which partition's turn it is
+		halted     bool // begin nothing new
+		ended      bool // end
+		stuck      bool // nobody waits for it any more
+		running    context.Context
+		halt       context.CancelFunc // ends running
+		assigning  *Partition         // whose Assigned runs
+		processing *Partition         // whose Process runs
+		idle       chan struct{}      // closed, and replaced, whenever one of the two ends
 	}
 }
 
 func newWorker(g *Group) *worker {
 	w := &worker{group: g, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	w.mu.idle = make(chan struct{})
+	w.mu.running, w.mu.halt = context.WithCancel(context.Background())
 	go w.run()
 	return w
 }
@@ -48,12 +52,10 @@ func (w *worker) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		p, batch, pause := w.next(time.Now())
+		do, pause := w.next(time.Now())
 		switch {
-		case p != nil && batch == nil:
-			w.assign(p)
-		case p != nil:
-			w.process(p, batch)
+		case do != nil:
+			do()
 		case pause < 0:
 			return
 		default:
@@ -69,20 +71,38 @@ func (w *worker) run() {
 // restMax is how long a worker waits that has nothing to do and is not waked.
 const restMax = time.Hour
 
-// next returns a partition to assign, or one with a batch of it to process, or how long to wait; -1: for ever.
-func (w *worker) next(now time.Time) (p *Partition, batch *Batch, pause time.Duration) {
+// next returns what to do, or how long to wait; -1: for ever. What a partition has to do at a time comes before more records.
+func (w *worker) next(now time.Time) (do func(), pause time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mu.ended {
-		return nil, nil, -1
+		return nil, -1
 	}
-	pause = restMax
 	if w.mu.halted {
-		return nil, nil, pause
+		return nil, restMax
+	}
+	do, pause = w.timedLocked(now)
+	if do != nil {
+		return do, 0
 	}
 	for i := range w.mu.partitions {
 		at := (w.mu.next + i) % len(w.mu.partitions)
 		p := w.mu.partitions[at]
+		if p.ctx.Err() != nil || p.holdUntil.After(now) || p.processor == nil || p.held || len(p.queue) == 0 {
+			continue
+		}
+		w.mu.next = at + 1
+		batch := p.cutLocked(w.group.options.BatchRecords)
+		w.mu.processing = p
+		return func() { w.process(p, batch) }, 0
+	}
+	return nil, pause
+}
+
+// timedLocked returns an assignment or a tick that is due, or else how long none will be.
+func (w *worker) timedLocked(now time.Time) (do func(), pause time.Duration) {
+	pause = restMax
+	for _, p := range w.mu.partitions {
 		switch {
 		case p.ctx.Err() != nil:
 			continue
@@ -91,16 +111,19 @@ func (w *worker) next(now time.Time) (p *Partition, batch *Batch, pause time.Dur
 			continue
 		case p.fresh:
 			p.fresh, w.mu.assigning = false, p
-			return p, nil, 0
-		case p.processor == nil, p.held, len(p.queue) == 0:
-			continue
+			return func() { w.assign(p) }, 0
 		}
-		w.mu.next = at + 1
-		batch := p.cutLocked(w.group.options.BatchRecords)
-		w.mu.processing = p
-		return p, batch, 0
+		ticker, is := p.processor.(Ticker)
+		switch {
+		case is && p.tickAt.After(now):
+			pause = min(pause, p.tickAt.Sub(now))
+		case is:
+			p.tickAt = now.Add(w.group.options.TickInterval)
+			w.mu.processing = p
+			return func() { w.tick(p, ticker, now) }, 0
+		}
 	}
-	return nil, nil, pause
+	return nil, pause
 }
 
 func (w *worker) assign(p *Partition) {
@@ -135,7 +158,10 @@ func (w *worker) process(p *Partition, batch *Batch) {
 	if err == nil {
 		w.settle(p, func() {
 			p.attempts = 0
-			p.progress.advance(batch.next, batch.leaderEpoch)
+			p.progress.advance(batch.Next, batch.leaderEpoch)
+			if len(batch.Records) == 0 {
+				p.tickAt = time.Time{}
+			}
 		})
 		w.group.processed(len(batch.Records))
 		return
@@ -147,7 +173,7 @@ func (w *worker) process(p *Partition, batch *Batch) {
 func (w *worker) failed(p *Partition, batch *Batch, err error) {
 	stop := errors.Is(err, ErrStop)
 	partial := batch.done > 0 && (stop || !w.group.outlet.IsTransactional())
-	failure := Failure{Partition: p.TopicPartition, Offset: batch.Records[0].Offset, Attempt: p.attempts + 1, Err: err}
+	failure := Failure{Partition: p.TopicPartition, Offset: batch.first(), Attempt: p.attempts + 1, Err: err}
 	if partial {
 		failure.Offset, failure.Attempt = batch.Records[batch.done-1].Offset+1, 1
 	}
@@ -175,9 +201,10 @@ func (w *worker) failed(p *Partition, batch *Batch, err error) {
 		}
 		p.attempts = failure.Attempt
 		p.holdUntil = time.Now().Add(pause)
-		if w.group.outlet.IsTransactional() {
+		switch {
+		case w.group.outlet.IsTransactional():
 			p.cancel() // there is nothing to do until the transaction is undone
-		} else {
+		case len(batch.Records) > 0:
 			p.putBackLocked(batch)
 		}
 	})
@@ -217,11 +244,16 @@ func (w *worker) halt() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.mu.halted = true
+	w.mu.halt()
 }
 
 func (w *worker) release() {
 	w.mu.Lock()
 	w.mu.halted = false
+	w.mu.running, w.mu.halt = context.WithCancel(context.Background())
+	for _, p := range w.mu.partitions {
+		p.tickAt = time.Time{}
+	}
 	w.mu.Unlock()
 	w.poke()
 }
@@ -229,12 +261,6 @@ func (w *worker) release() {
 // rest waits until no Process runs, or ctx ends; then it returns false.
 func (w *worker) rest(ctx context.Context) bool {
 	return w.await(ctx, func() bool { return w.mu.processing == nil })
-}
-
-// take ends the work on a partition and waits until nothing of it runs.
-func (w *worker) take(p *Partition) {
-	p.cancel()
-	w.await(context.Background(), func() bool { return w.mu.processing != p && w.mu.assigning != p })
 }
 
 // interrupt ends the contexts of all partitions and waits until nothing runs that they were given to.
@@ -247,11 +273,11 @@ func (w *worker) interrupt() {
 	}
 }
 
-// await waits until what is guarded by mu meets a condition.
+// await waits until what is guarded by mu meets a condition, or the worker is stuck.
 func (w *worker) await(ctx context.Context, condition func() bool) bool {
 	for {
 		w.mu.Lock()
-		met, idle := condition(), w.mu.idle
+		met, idle := w.mu.stuck || condition(), w.mu.idle
 		w.mu.Unlock()
 		if met {
 			return true
@@ -279,11 +305,14 @@ func (w *worker) remove(p *Partition) int {
 	return len(w.mu.partitions)
 }
 
-// end ends the goroutine and waits for it.
+// end ends the goroutine and waits for it, unless it is stuck.
 func (w *worker) end() {
 	w.mu.Lock()
 	w.mu.ended = true
+	stuck := w.mu.stuck
 	w.mu.Unlock()
 	w.poke()
-	<-w.done
+	if !stuck {
+		<-w.done
+	}
 }
