@@ -35,6 +35,7 @@ var pureCores = []string{
 	"broker/internal/metadata",
 	"broker/internal/quota",
 	"broker/internal/txn",
+	"streams/internal/balance",
 	"streams/internal/graph",
 }
 
