@@ -5,9 +5,13 @@ import (
 	"slices"
 )
 
+// DescriptionVersion is the version of a description's JSON.
+const DescriptionVersion = 1
+
 // Description is a topology without its functions: what is shown, stored and compared. It is a value; its JSON is the record in the
 // application's topology topic.
 type Description struct {
+	Version       int                      `json:"version"`
 	App           string                   `json:"app,omitempty"` // "" before it is known
 	Fingerprint   string                   `json:"fingerprint"`   // the same for all that can take over each other's state
 	Subtopologies []SubtopologyDescription `json:"subtopologies"`
@@ -61,7 +65,7 @@ type StoreDescription struct {
 
 // Describe returns the description. Without an application, app is "" and partitions is nil.
 func (t *Topology) Describe(app string, partitions map[string]int) Description {
-	d := Description{App: app}
+	d := Description{Version: DescriptionVersion, App: app}
 	for _, s := range t.Subtopologies() {
 		d.Subtopologies = append(d.Subtopologies, s.describe(partitions))
 		for _, store := range s.Stores {
