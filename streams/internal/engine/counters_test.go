@@ -3,6 +3,7 @@ package engine
 import (
 	"reflect"
 	"testing"
+	"time"
 )
 
 func TestCountersOfTasksAddUpWhenPublished(t *testing.T) {
@@ -44,8 +45,48 @@ func TestGaugesGoWithTheirTask(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	second.Close()
-	if got, want := all.Inputs(), []InputGauges{{"a", 500, 2}}; !reflect.DeepEqual(got, want) || all.Tasks() != 2 {
-		t.Errorf("%v of %d tasks, want %v", got, all.Tasks(), want)
+	if got, want := all.Inputs(), []InputGauges{{"a", 500, 2}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	third.CachedBytes, third.DirtyBytes = 7, 3
+	third.Publish()
+	if tasks, cached, dirty := all.Tasks(); tasks != 2 || cached != 7 || dirty != 3 {
+		t.Errorf("%d tasks, %d bytes, %d of them dirty", tasks, cached, dirty)
+	}
+}
+
+func TestRestoresAddUp(t *testing.T) {
+	all := NewCounters()
+	first, second := all.Task(), all.Task()
+	*first.Restore("users") = RestoreCounters{Restored: 3, Remaining: 10}
+	*second.Restore("users") = RestoreCounters{Restored: 4, Remaining: 20}
+	first.Publish()
+	second.Publish()
+	first.Restore("users").Remaining = 0
+	first.Publish()
+	if got, want := all.Stores(), []StoreFigures{{"users", 7, 20}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	second.Close()
+	second.Publish() // changes nothing: it is closed
+	if got, want := all.Stores(), []StoreFigures{{"users", 7, 0}}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestCommitsAreCountedByHowLongTheyTook(t *testing.T) {
+	var p ProcessCounters
+	p.Committed(time.Millisecond)
+	p.Committed(3 * time.Millisecond)
+	p.Committed(time.Minute)
+	p.Aborted()
+	p.Rebalanced()
+	got := p.Figures()
+	if got.Committed != 3 || got.Aborted != 1 || got.Rebalances != 1 || got.Committing != time.Minute+4*time.Millisecond {
+		t.Errorf("%+v", got)
+	}
+	if d := got.Durations; d[0] != 1 || d[2] != 1 || d[len(d)-1] != 1 {
+		t.Errorf("%v", d)
 	}
 }
 
