@@ -1,2 +1,15 @@
-// Package state has the local stores of a stream task.
+// Package state has the local stores of a stream task: all stores of one task in one directory, a DB on Pebble, whose write-ahead log is
+// off, since the changelogs in Kafka are one.
+//
+// A store has three layers. Slots in memory hold typed values and are found by the bytes of the encoded key. Below them lie changes that
+// Kafka has committed and Pebble has not, as bytes. Below those is Pebble. A transaction ends with Changes, which encodes what is dirty for
+// the changelog, and after Kafka's commit with Commit. Pebble is written seldom, in key order, in one batch with the Position: in Pebble
+// a commit would cost ten times what it costs Kafka. An aborted transaction is undone by Close, Open and a replay of the changelogs from the
+// Position, so values may be changed in place.
+//
+// What holds, and which tests fail when it does not:
+//
+//   - The disk has the state at its Position, whole batches, whenever a crash comes; replayed, it is what was committed:
+//     TestStoresAreWhatAModelIs.
+//   - What is not committed is never written, and no query sees it: TestStoresAreWhatAModelIs.
 package state

@@ -1,0 +1,156 @@
+package state
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// fence is the file system of one DB. The first call that changes the disk and fails is remembered, and all that would change it later
+// is refused: Pebble would try again for ever, or go on where it cannot know what is on the disk.
+type fence struct {
+	vfs.FS
+	dir     string
+	broken  chan struct{} // closed by the first failure
+	closed  chan struct{} // closed when the DB is being closed
+	patient atomic.Bool   // the DB is open, so that closed will be closed
+	once    sync.Once
+	first   error // read it behind broken
+}
+
+func newFence(fs vfs.FS, dir string) *fence {
+	return &fence{FS: fs, dir: dir, broken: make(chan struct{}), closed: make(chan struct{})}
+}
+
+// fail remembers the first failure and returns it.
+func (f *fence) fail(err error) error {
+	f.once.Do(func() {
+		f.first = err
+		close(f.broken)
+	})
+	<-f.broken
+	return f.first
+}
+
+// failed returns the first failure, nil if there was none.
+func (f *fence) failed() error {
+	select {
+	case <-f.broken:
+		return f.first
+	default:
+		return nil
+	}
+}
+
+// guard runs a call that changes the disk. When the fence is broken, it waits for the DB to be closed: what tries again in the background
+// would otherwise do so without a pause.
+func (f *fence) guard(call func() error) error {
+	if err := f.failed(); err != nil {
+		if f.patient.Load() {
+			<-f.closed
+		}
+		return err
+	}
+	if err := call(); err != nil {
+		return f.fail(err)
+	}
+	return nil
+}
+
+func (f *fence) guardFile(name string, open func() (vfs.File, error)) (file vfs.File, err error) {
+	if !strings.HasPrefix(name, f.dir) {
+		return open() // of a checkpoint
+	}
+	err = f.guard(func() error {
+		file, err = open()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &fencedFile{file, f}, nil
+}
+
+func (f *fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.guardFile(name, func() (vfs.File, error) { return f.FS.Create(name, category) })
+}
+
+func (f *fence) OpenReadWrite(name string, category vfs.DiskWriteCategory, options ...vfs.OpenOption) (vfs.File, error) {
+	return f.guardFile(name, func() (vfs.File, error) { return f.FS.OpenReadWrite(name, category, options...) })
+}
+
+func (f *fence) OpenDir(name string) (vfs.File, error) {
+	return f.guardFile(name, func() (vfs.File, error) { return f.FS.OpenDir(name) })
+}
+
+func (f *fence) ReuseForWrite(oldName, newName string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return f.guardFile(newName, func() (vfs.File, error) { return f.FS.ReuseForWrite(oldName, newName, category) })
+}
+
+func (f *fence) Rename(oldName, newName string) error {
+	if !strings.HasPrefix(newName, f.dir) {
+		return f.FS.Rename(oldName, newName)
+	}
+	return f.guard(func() error { return f.FS.Rename(oldName, newName) })
+}
+
+// Remove is not guarded against failures, which cost room only, but nothing is removed behind the fence.
+func (f *fence) Remove(name string) error {
+	if err := f.failed(); err != nil {
+		return err
+	}
+	return f.FS.Remove(name)
+}
+
+func (f *fence) RemoveAll(name string) error {
+	if err := f.failed(); err != nil {
+		return err
+	}
+	return f.FS.RemoveAll(name)
+}
+
+func (f *fence) Unwrap() vfs.FS { return f.FS }
+
+// fencedFile is a file that was opened for writing.
+type fencedFile struct {
+	vfs.File
+	fence *fence
+}
+
+func (f *fencedFile) Write(data []byte) (n int, err error) {
+	err = f.fence.guard(func() error {
+		n, err = f.File.Write(data)
+		return err
+	})
+	return n, err
+}
+
+func (f *fencedFile) WriteAt(data []byte, offset int64) (n int, err error) {
+	err = f.fence.guard(func() error {
+		n, err = f.File.WriteAt(data, offset)
+		return err
+	})
+	return n, err
+}
+
+func (f *fencedFile) Sync() error { return f.fence.guard(f.File.Sync) }
+
+func (f *fencedFile) SyncData() error { return f.fence.guard(f.File.SyncData) }
+
+func (f *fencedFile) SyncTo(length int64) (full bool, err error) {
+	err = f.fence.guard(func() error {
+		full, err = f.File.SyncTo(length)
+		return err
+	})
+	return full, err
+}
+
+func (f *fencedFile) Close() error {
+	if f.fence.failed() != nil {
+		_ = f.File.Close() // whatever it says, the first failure was told
+		return nil
+	}
+	return f.fence.guard(f.File.Close)
+}
