@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/state"
+	"github.com/millrace/millrace/windows"
+)
+
+// Site is where the operators of one task live: what they share and reach. All its methods belong to the task's goroutine.
+type Site struct {
+	id             TaskID
+	environment    Environment
+	recordBytesMax int
+	db             *state.DB // nil without stores
+	counters       *TaskCounters
+	nodes          map[string]*Node
+	clocks         map[string]*windows.Clock
+	shared         map[any]any
+	outbox         outbox
+	timers         timers
+	meta           Meta // of the record in hand
+	nowMs          int64
+	streamMs       int64
+	recordMs       int64 // timestamp of the last record
+	onStart        []func() error
+	onIdle         []idleHook
+	onClose        []func()
+}
+
+// DB returns the task's stores.
+func (s *Site) DB() *state.DB { return s.db }
+
+// App returns the application's name.
+func (s *Site) App() string { return s.environment.App }
+
+// Partition returns the partition of the task.
+func (s *Site) Partition() int32 { return s.id.Partition }
+
+// NowMs returns the wall clock as of the beginning of the present batch.
+func (s *Site) NowMs() int64 { return s.nowMs }
+
+// StreamMs returns the task's stream time: the highest timestamp of its input so far; windows.NoTime before the first record.
+func (s *Site) StreamMs() int64 { return s.streamMs }
+
+// Node returns the node of a name, for as long as the task lives.
+func (s *Site) Node(name string) *Node {
+	if s.nodes[name] == nil {
+		s.nodes[name] = &Node{NodeCounters: s.counters.Node(name), Name: name}
+	}
+	return s.nodes[name]
+}
+
+// Clock returns the clock of a name, which outlives the task: each commit takes its state along. There is one clock of a name.
+func (s *Site) Clock(name string, idle, maxAhead time.Duration) *windows.Clock {
+	if s.clocks[name] == nil {
+		s.clocks[name] = windows.NewClock(idle, maxAhead)
+	}
+	return s.clocks[name]
+}
+
+// Once returns what make returned when it was first called for the key in this task: what several operators share.
+func Once[T any](s *Site, key any, make func() (T, error)) (T, error) {
+	if made, known := s.shared[key]; known {
+		typed, ok := made.(T)
+		if !ok {
+			return typed, fmt.Errorf("%v is used as a %T and as a %T: use one descriptor", key, made, typed)
+		}
+		return typed, nil
+	}
+	made, err := make()
+	if err == nil {
+		s.shared[key] = made
+	}
+	return made, err
+}
+
+// OnStart has f called before the first record, when the stores are restored and the clocks are set.
+func (s *Site) OnStart(f func() error) { s.onStart = append(s.onStart, f) }
+
+// idleHook is what a node does while there is no input.
+type idleHook struct {
+	node *Node
+	idle func(nowMs int64) error
+}
+
+// OnIdle has f called now and then while no input waits to be processed: for windows that close by the wall clock.
+func (s *Site) OnIdle(n *Node, f func(nowMs int64) error) {
+	s.onIdle = append(s.onIdle, idleHook{n, f})
+}
+
+// OnClose has f called when the task ends, however it does.
+func (s *Site) OnClose(f func()) { s.onClose = append(s.onClose, f) }
+
+// Begin returns the Meta of an input record that comes to a source. It is the task's only one of input records: it is used
+// again for the next.
+func (s *Site) Begin(source *Node, record *kgo.Record) *Meta {
+	s.meta = Meta{Headers: record.Headers, Source: record, NoKey: record.Key == nil, NoValue: record.Value == nil, At: source}
+	return &s.meta
+}
+
+// Observe sets the timestamp of the record in hand and moves stream time on.
+func (s *Site) Observe(timestampMs int64) {
+	s.meta.TimestampMs, s.recordMs = timestampMs, timestampMs
+	s.streamMs = max(s.streamMs, timestampMs)
+}
+
+// String names the task.
+func (s *Site) String() string { return fmt.Sprintf("task %v", s.id) }

@@ -1,0 +1,172 @@
+package streams
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/millrace/millrace/streams/internal/engine"
+	"github.com/millrace/millrace/streams/internal/graph"
+)
+
+// From returns the records of a topic.
+func From[K, V any](t *Topology, topic Topic[K, V], options ...SourceOption) Stream[K, V] {
+	return FromAll(t, []Topic[K, V]{topic}, options...)
+}
+
+// FromAll returns the records of several topics, which need not have the same codecs. Those of one partition number take turns by
+// timestamp.
+func FromAll[K, V any](t *Topology, topics []Topic[K, V], options ...SourceOption) Stream[K, V] {
+	if len(topics) == 0 {
+		t.fail("source", "it reads no topic: name at least one")
+		return Stream[K, V]{newPort[K, V](t, &graph.Node{Name: "source", Kind: graph.Source})}
+	}
+	return from(t, topics, false, options)
+}
+
+func from[K, V any](t *Topology, topics []Topic[K, V], internal bool, options []SourceOption) Stream[K, V] {
+	var o sourceOptions
+	for _, option := range options {
+		option(&o)
+	}
+	n := graph.Node{Name: t.free(topics[0].name), Kind: graph.Source, Operator: "source",
+		DeadLetters: o.onDecodeError.engine.DeadLetters}
+	for _, topic := range topics {
+		t.graph.AddTopic(topic.describe(internal))
+		n.Topics = append(n.Topics, topic.name)
+	}
+	added := t.node(n)
+	timestamp, ok := o.timestamp.(func(K, V) time.Time)
+	if o.timestamp != nil && !ok {
+		t.fail(n.Name, "TimestampBy has a %T, needed is a %T", o.timestamp, timestamp)
+	}
+	if o.fromEnd {
+		t.fromEnd = append(t.fromEnd, n.Topics...)
+	}
+	out := newPort[K, V](t, added)
+	t.sources = append(t.sources, &source{topics: n.Topics, build: func(b *build) (map[string]engine.Input, error) {
+		next, err := out.receiver(b)
+		if err != nil {
+			return nil, err
+		}
+		inputs := map[string]engine.Input{}
+		for _, topic := range topics {
+			d := &decoder[K, V]{site: b.site, node: b.site.Node(added.Name), topic: topic, policy: o.onDecodeError.engine,
+				timestamp: timestamp, next: next}
+			inputs[topic.name] = d.input()
+		}
+		return inputs, nil
+	}})
+	return Stream[K, V]{out}
+}
+
+// SourceOption is an option of From, FromAll and TableFrom.
+type SourceOption func(*sourceOptions)
+
+type sourceOptions struct {
+	onDecodeError Policy
+	timestamp     any // func(K, V) time.Time
+	fromEnd       bool
+}
+
+// OnDecodeError sets what becomes of records whose key or value is not what the topic's codecs say, and of records without a
+// timestamp (-1). Otherwise they end Run.
+func OnDecodeError(policy Policy) SourceOption {
+	return func(o *sourceOptions) { o.onDecodeError = policy }
+}
+
+// TimestampBy takes the time of a record from its contents; otherwise it is the record's own timestamp. It must depend on nothing
+// else. K and V are the topic's. Records without a value keep their own timestamp.
+func TimestampBy[K, V any](timestamp func(key K, value V) time.Time) SourceOption {
+	return func(o *sourceOptions) { o.timestamp = timestamp }
+}
+
+// FromEnd begins at the end of the topics where the application has committed nothing yet; otherwise it begins at their start.
+func FromEnd() SourceOption {
+	return func(o *sourceOptions) { o.fromEnd = true }
+}
+
+// decoder makes typed records of those of one topic.
+type decoder[K, V any] struct {
+	site      *engine.Site
+	node      *engine.Node
+	topic     Topic[K, V]
+	policy    engine.Policy
+	timestamp func(K, V) time.Time
+	next      receive[K, V]
+
+	ahead *decoded[K, V] // a record whose time was asked for before its turn; nil without a timestamp function
+}
+
+type decoded[K, V any] struct {
+	record      *kgo.Record
+	key         K
+	value       V
+	timestampMs int64
+	err         error
+}
+
+func (d *decoder[K, V]) input() engine.Input {
+	if d.timestamp == nil {
+		return engine.Input{Receive: d.receive}
+	}
+	d.ahead = &decoded[K, V]{}
+	return engine.Input{Receive: d.receive, TimestampMs: d.lookAhead}
+}
+
+func (d *decoder[K, V]) receive(record *kgo.Record) error {
+	m := d.site.Begin(d.node, record)
+	d.node.Processed++
+	var one decoded[K, V]
+	if d.ahead != nil && d.ahead.record == record {
+		one = *d.ahead
+	} else {
+		one = d.decode(record)
+	}
+	if one.err != nil {
+		return d.site.Reject(d.node, d.policy, engine.Decode, one.err, m)
+	}
+	d.site.Observe(one.timestampMs)
+	d.node.Emitted++
+	return d.next(one.key, one.value, m)
+}
+
+// lookAhead returns the time of a record before its turn, and keeps what it had to decode for that.
+func (d *decoder[K, V]) lookAhead(record *kgo.Record) int64 {
+	d.site.Begin(d.node, record)
+	*d.ahead = d.decode(record)
+	return d.ahead.timestampMs
+}
+
+func (d *decoder[K, V]) decode(record *kgo.Record) (one decoded[K, V]) {
+	one.record, one.timestampMs = record, record.Timestamp.UnixMilli()
+	if one.key, one.value, one.err = d.topic.Decode(record); one.err != nil {
+		one.err = fmt.Errorf("decode: %w", one.err)
+		return one
+	}
+	if d.timestamp != nil && record.Value != nil {
+		one.timestampMs = d.timestamp(one.key, one.value).UnixMilli()
+	}
+	if one.timestampMs < 0 {
+		one.err = fmt.Errorf("timestamp %d: a record needs a time, its own or one by TimestampBy", one.timestampMs)
+	}
+	return one
+}
+
+// both gives an input's records to the receivers of two sources of one topic.
+func both(a, b engine.Input) engine.Input {
+	if a.Receive == nil {
+		return b
+	}
+	joined := engine.Input{TimestampMs: a.TimestampMs, Receive: func(record *kgo.Record) error {
+		if err := a.Receive(record); err != nil {
+			return err
+		}
+		return b.Receive(record)
+	}}
+	if joined.TimestampMs == nil {
+		joined.TimestampMs = b.TimestampMs
+	}
+	return joined
+}
