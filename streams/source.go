@@ -8,6 +8,7 @@ import (
 
 	"github.com/millrace/millrace/streams/internal/engine"
 	"github.com/millrace/millrace/streams/internal/graph"
+	"github.com/millrace/millrace/streams/serde"
 )
 
 // From returns the records of a topic.
@@ -52,8 +53,8 @@ func from[K, V any](t *Topology, topics []Topic[K, V], internal bool, options []
 		}
 		inputs := map[string]engine.Input{}
 		for _, topic := range topics {
-			d := &decoder[K, V]{site: b.site, node: b.site.Node(added.Name), topic: topic, policy: o.onDecodeError.engine,
-				timestamp: timestamp, next: next}
+			d := &decoder[K, V]{site: b.site, node: b.site.Node(added.Name), key: topic.key, value: topic.value,
+				policy: o.onDecodeError.engine, timestamp: timestamp, next: next}
 			inputs[topic.name] = d.input()
 		}
 		return inputs, nil
@@ -91,67 +92,80 @@ func FromEnd() SourceOption {
 type decoder[K, V any] struct {
 	site      *engine.Site
 	node      *engine.Node
-	topic     Topic[K, V]
+	key       serde.Serde[K]
+	value     serde.Serde[V]
 	policy    engine.Policy
-	timestamp func(K, V) time.Time
+	timestamp func(K, V) time.Time // nil: the record's own
 	next      receive[K, V]
 
-	ahead *decoded[K, V] // a record whose time was asked for before its turn; nil without a timestamp function
-}
-
-type decoded[K, V any] struct {
-	record      *kgo.Record
-	key         K
-	value       V
-	timestampMs int64
-	err         error
+	ahead struct { // a record whose time was asked for before its turn
+		record *kgo.Record
+		key    K
+		value  V
+		timeMs int64
+		err    error
+	}
 }
 
 func (d *decoder[K, V]) input() engine.Input {
 	if d.timestamp == nil {
 		return engine.Input{Receive: d.receive}
 	}
-	d.ahead = &decoded[K, V]{}
-	return engine.Input{Receive: d.receive, TimestampMs: d.lookAhead}
+	return engine.Input{Receive: d.receiveTimed, TimestampMs: d.lookAhead}
 }
 
 func (d *decoder[K, V]) receive(record *kgo.Record) error {
 	m := d.site.Begin(d.node, record)
-	d.node.Processed++
-	var one decoded[K, V]
-	if d.ahead != nil && d.ahead.record == record {
-		one = *d.ahead
-	} else {
-		one = d.decode(record)
-	}
-	if one.err != nil {
-		return d.site.Reject(d.node, d.policy, engine.Decode, one.err, m)
-	}
-	d.site.Observe(one.timestampMs)
-	d.node.Emitted++
-	return d.next(one.key, one.value, m)
+	key, value, err := d.decode(record)
+	return d.pass(key, value, record.Timestamp.UnixMilli(), err, m)
 }
 
 // lookAhead returns the time of a record before its turn, and keeps what it had to decode for that.
 func (d *decoder[K, V]) lookAhead(record *kgo.Record) int64 {
+	a := &d.ahead
 	d.site.Begin(d.node, record)
-	*d.ahead = d.decode(record)
-	return d.ahead.timestampMs
+	a.record, a.timeMs = record, record.Timestamp.UnixMilli()
+	a.key, a.value, a.err = d.decode(record)
+	if a.err == nil && record.Value != nil {
+		a.timeMs = d.timestamp(a.key, a.value).UnixMilli()
+	}
+	return a.timeMs
 }
 
-func (d *decoder[K, V]) decode(record *kgo.Record) (one decoded[K, V]) {
-	one.record, one.timestampMs = record, record.Timestamp.UnixMilli()
-	if one.key, one.value, one.err = d.topic.Decode(record); one.err != nil {
-		one.err = fmt.Errorf("decode: %w", one.err)
-		return one
+func (d *decoder[K, V]) receiveTimed(record *kgo.Record) error {
+	if d.ahead.record != record {
+		d.lookAhead(record)
 	}
-	if d.timestamp != nil && record.Value != nil {
-		one.timestampMs = d.timestamp(one.key, one.value).UnixMilli()
+	d.ahead.record = nil
+	return d.pass(d.ahead.key, d.ahead.value, d.ahead.timeMs, d.ahead.err, d.site.Begin(d.node, record))
+}
+
+// pass lets a record begin its way through the operators.
+func (d *decoder[K, V]) pass(key K, value V, timestampMs int64, err error, m *engine.Meta) error {
+	d.node.Processed++
+	if err == nil && timestampMs < 0 {
+		err = fmt.Errorf("timestamp %d: a record needs a time, its own or one by TimestampBy", timestampMs)
 	}
-	if one.timestampMs < 0 {
-		one.err = fmt.Errorf("timestamp %d: a record needs a time, its own or one by TimestampBy", one.timestampMs)
+	if err != nil {
+		return d.site.Reject(d.node, d.policy, engine.Decode, err, m)
 	}
-	return one
+	d.site.Observe(timestampMs)
+	d.node.Emitted++
+	return d.next(key, value, m)
+}
+
+func (d *decoder[K, V]) decode(record *kgo.Record) (key K, value V, err error) {
+	if record.Key != nil {
+		if key, err = d.key.Decode(record.Key); err != nil {
+			return key, value, fmt.Errorf("decode the key: %w", err)
+		}
+	}
+	if record.Value != nil {
+		if value, err = d.value.Decode(record.Value); err != nil {
+			return key, value, fmt.Errorf("decode the value: %w", err)
+		}
+	}
+	return key, value, nil
 }
 
 // both gives an input's records to the receivers of two sources of one topic.

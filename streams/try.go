@@ -104,6 +104,7 @@ func try[K, V, K2, V2 any](s Stream[K, V], name, operation string, policy Policy
 			})
 			return func(key K, value V, m *engine.Meta) error {
 				m.Enter(node)
+				b.site.Wait(node, m)
 				return receive(key, value, m)
 			}, nil
 		})

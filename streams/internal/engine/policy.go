@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/consumer"
+	"github.com/millrace/millrace/state"
 )
 
 // Policy is what becomes of a record that a node cannot process. The zero value fails the task.
@@ -19,9 +21,12 @@ type Policy struct {
 // DeadLetterNode is the header of a dead letter that names the node, beside those that consumer defines.
 const DeadLetterNode = "millrace.dead-letter.node"
 
-// Reject does with a record what the policy says, and counts it if it is left out. The error is what the operator returns.
+// Reject does with a record what the policy says, and counts it if it is left out. The error is what the operator returns. It is
+// the cause itself, whatever the policy, if the record is not to blame: the stores failed, or the task may work no longer.
 func (s *Site) Reject(n *Node, policy Policy, reason Reason, cause error, m *Meta) error {
 	switch {
+	case isOfStores(cause) || s.ctx.Err() != nil && errors.Is(cause, s.ctx.Err()):
+		return fmt.Errorf("node %s: %w", n.Name, cause)
 	case policy.DeadLetters != "":
 		if m.Source == nil {
 			return n.failure(m, fmt.Errorf("no input record that could become a dead letter: %w", cause))
@@ -34,6 +39,10 @@ func (s *Site) Reject(n *Node, policy Policy, reason Reason, cause error, m *Met
 	default:
 		return n.failure(m, cause)
 	}
+}
+
+func isOfStores(err error) bool {
+	return errors.Is(err, state.ErrBroken) || errors.Is(err, state.ErrDamaged) || errors.Is(err, state.ErrClosed)
 }
 
 // deadLetter writes the input record as it came, with headers that say where from and what is wrong with it.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -15,11 +16,12 @@ type Site struct {
 	id             TaskID
 	environment    Environment
 	recordBytesMax int
+	ctx            context.Context // of the call that is under way
+	doing          doing
 	db             *state.DB // nil without stores
 	counters       *TaskCounters
 	nodes          map[string]*Node
 	clocks         map[string]*windows.Clock
-	shared         map[any]any
 	outbox         outbox
 	timers         timers
 	meta           Meta // of the record in hand
@@ -39,6 +41,16 @@ func (s *Site) App() string { return s.environment.App }
 
 // Partition returns the partition of the task.
 func (s *Site) Partition() int32 { return s.id.Partition }
+
+// SetTime sets the timestamp that changes of stores get from now on, until the next record of a source.
+func (s *Site) SetTime(timestampMs int64) {
+	if s.db != nil {
+		s.db.SetTime(timestampMs)
+	}
+}
+
+// Context ends when the task may work no longer.
+func (s *Site) Context() context.Context { return s.ctx }
 
 // NowMs returns the wall clock as of the beginning of the present batch.
 func (s *Site) NowMs() int64 { return s.nowMs }
@@ -62,22 +74,6 @@ func (s *Site) Clock(name string, idle, maxAhead time.Duration) *windows.Clock {
 	return s.clocks[name]
 }
 
-// Once returns what make returned when it was first called for the key in this task: what several operators share.
-func Once[T any](s *Site, key any, make func() (T, error)) (T, error) {
-	if made, known := s.shared[key]; known {
-		typed, ok := made.(T)
-		if !ok {
-			return typed, fmt.Errorf("%v is used as a %T and as a %T: use one descriptor", key, made, typed)
-		}
-		return typed, nil
-	}
-	made, err := make()
-	if err == nil {
-		s.shared[key] = made
-	}
-	return made, err
-}
-
 // OnStart has f called before the first record, when the stores are restored and the clocks are set.
 func (s *Site) OnStart(f func() error) { s.onStart = append(s.onStart, f) }
 
@@ -98,14 +94,17 @@ func (s *Site) OnClose(f func()) { s.onClose = append(s.onClose, f) }
 // Begin returns the Meta of an input record that comes to a source. It is the task's only one of input records: it is used
 // again for the next.
 func (s *Site) Begin(source *Node, record *kgo.Record) *Meta {
-	s.meta = Meta{Headers: record.Headers, Source: record, NoKey: record.Key == nil, NoValue: record.Value == nil, At: source}
-	return &s.meta
+	m := &s.meta
+	m.Headers, m.Source, m.At = record.Headers, record, source
+	m.NoKey, m.NoValue = record.Key == nil, record.Value == nil
+	return m
 }
 
 // Observe sets the timestamp of the record in hand and moves stream time on.
 func (s *Site) Observe(timestampMs int64) {
 	s.meta.TimestampMs, s.recordMs = timestampMs, timestampMs
 	s.streamMs = max(s.streamMs, timestampMs)
+	s.SetTime(timestampMs)
 }
 
 // String names the task.

@@ -33,7 +33,6 @@ type Task struct {
 	inputs inputs
 
 	sliceRecords int
-	doing        atomic.Pointer[kgo.Record]
 
 	changelogs   []*Changelog // of the stores, in their order
 	changed      bool         // since the last Prepare: there is something to commit
@@ -46,7 +45,7 @@ func OpenTask(sub *Subtopology, id TaskID, environment Environment) (*Task, erro
 	site := &Site{
 		id: id, environment: environment, recordBytesMax: environment.RecordBytesMax,
 		counters: environment.Counters.Task(), nodes: map[string]*Node{}, clocks: map[string]*windows.Clock{},
-		shared: map[any]any{}, timers: newTimers(), streamMs: windows.NoTime, nowMs: environment.Now().UnixMilli(),
+		timers: newTimers(), streamMs: windows.NoTime, nowMs: environment.Now().UnixMilli(),
 	}
 	if site.recordBytesMax == 0 {
 		site.recordBytesMax = recordBytesMaxDefault
@@ -139,17 +138,16 @@ func (t *Task) adapt(took time.Duration) {
 // slice processes some records. more says that it was not for want of them that it stopped.
 func (t *Task) slice(ended *atomic.Bool) (more bool, err error) {
 	s := t.site
-	for range t.sliceRecords {
+	for i := range t.sliceRecords {
 		in := t.inputs.choose()
-		if in == nil {
-			return false, nil
-		}
-		if ended.Load() {
+		if in == nil || ended.Load() {
 			return false, nil
 		}
 		record := in.take()
-		t.doing.Store(record)
-		t.changed = true
+		if i == 0 {
+			t.changed = true
+			s.doing.begin(record)
+		}
 		if err := in.Receive(record); err != nil {
 			return false, err
 		}
@@ -200,7 +198,8 @@ func (t *Task) locked(ctx context.Context, run func() error) (err error) {
 		return nil // ctx has ended
 	}
 	defer t.unlock()
-	defer t.doing.Store(nil)
+	t.site.ctx = ctx
+	defer t.site.doing.end()
 	defer func() {
 		if value := recover(); value != nil {
 			err = t.panicked(value)
@@ -237,8 +236,8 @@ func (t *Task) publish() {
 	t.site.counters.Publish()
 }
 
-// Doing returns the record that is being processed, nil if none is. It may be called by other goroutines.
-func (t *Task) Doing() *kgo.Record { return t.doing.Load() }
+// Doing says what the task is busy with, in words; "" if with nothing. It may be called by other goroutines.
+func (t *Task) Doing() string { return t.site.doing.String() }
 
 // DirtyBytes returns about how much memory waits for the next commit.
 func (t *Task) DirtyBytes() int64 {

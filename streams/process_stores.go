@@ -1,0 +1,29 @@
+package streams
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/millrace/millrace/state"
+)
+
+// Stores is a Context, of whatever it forwards, as KVStore, WindowStore and SessionStore take it.
+type Stores interface {
+	storesOf(store string) (*state.DB, error)
+}
+
+func (c *Context[K, V]) storesOf(store string) (*state.DB, error) {
+	if !slices.Contains(c.stores, store) {
+		return nil, fmt.Errorf("node %s: store %s is not in its ProcessOptions.Stores", c.node.Name, store)
+	}
+	return c.site.DB(), nil
+}
+
+// KVStore returns a store of the task. It belongs to the processor's goroutine.
+func KVStore[K, V any](ctx Stores, store state.KV[K, V]) (*state.KVStore[K, V], error) {
+	db, err := ctx.storesOf(store.Name())
+	if err != nil {
+		return nil, err
+	}
+	return state.OpenKV(db, store)
+}
