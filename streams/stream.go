@@ -82,25 +82,35 @@ func once[T any](b *build, key any, make func() (T, error)) (T, error) {
 func operator[K, V, K2, V2 any](s Stream[K, V], n graph.Node,
 	make func(b *build, node *engine.Node, next receive[K2, V2]) (receive[K, V], error),
 ) Stream[K2, V2] {
-	added := s.add(n)
-	out := newPort[K2, V2](s.port.topology, added)
-	out.rekeyed = s.port.rekeyed
-	s.port.feed(func(b *build) (receive[K, V], error) {
+	return Stream[K2, V2]{connect(s.port, n, make)}
+}
+
+// connect is operator between ports. Tables use it: a Stream of changes would be a type that contains itself.
+func connect[K, V, K2, V2 any](from *port[K, V], n graph.Node,
+	make func(b *build, node *engine.Node, next receive[K2, V2]) (receive[K, V], error),
+) *port[K2, V2] {
+	added := from.add(n)
+	out := newPort[K2, V2](from.topology, added)
+	out.rekeyed = from.rekeyed
+	from.feed(func(b *build) (receive[K, V], error) {
 		next, err := out.receiver(b)
 		if err != nil {
 			return nil, err
 		}
 		return make(b, b.site.Node(added.Name), next)
 	})
-	return Stream[K2, V2]{out}
+	return out
+}
+
+// add adds a node behind the port.
+func (p *port[K, V]) add(n graph.Node) *graph.Node {
+	n.Kind = graph.Operation
+	n.Parents, n.Edge = []*graph.Node{p.node}, p.edge
+	return p.topology.node(n)
 }
 
 // add adds a node behind the stream.
-func (s Stream[K, V]) add(n graph.Node) *graph.Node {
-	n.Kind = graph.Operation
-	n.Parents, n.Edge = []*graph.Node{s.port.node}, s.port.edge
-	return s.port.topology.node(n)
-}
+func (s Stream[K, V]) add(n graph.Node) *graph.Node { return s.port.add(n) }
 
 // rekeyed marks the stream as one whose keys are not in the partitions where they belong.
 func (s Stream[K, V]) rekeyed() Stream[K, V] {

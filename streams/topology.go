@@ -16,8 +16,10 @@ type Topology struct {
 	graph    graph.Topology
 	sources  []*source
 	specs    map[string]state.Spec
-	fromEnd  []string // topics
+	owned    map[string]bool // stores that operators keep their results in
+	fromEnd  []string        // topics
 	mistakes []error
+	checks   []func() error // of what only the finished description shows
 	numbered int
 }
 
@@ -28,12 +30,18 @@ type source struct {
 }
 
 // NewTopology returns an empty description.
-func NewTopology() *Topology { return &Topology{specs: map[string]state.Spec{}} }
+func NewTopology() *Topology {
+	return &Topology{specs: map[string]state.Spec{}, owned: map[string]bool{}}
+}
 
 // Err returns all mistakes of the description, joined, each with the node or the store that it is about; nil without any. What
 // needs a cluster to be seen, such as missing topics, is not among them.
 func (t *Topology) Err() error {
-	return errors.Join(append(slices.Clone(t.mistakes), t.graph.Check())...)
+	mistakes := slices.Clone(t.mistakes)
+	for _, check := range t.checks {
+		mistakes = append(mistakes, check())
+	}
+	return errors.Join(append(mistakes, t.graph.Check())...)
 }
 
 // Compile makes a topology ready to run. Its result is for streamstest; a program calls Run or New.
