@@ -52,6 +52,11 @@ var goldenLines = []struct{ name, args string }{
 	{"txn describe", "biller"},
 	{"txn producers", "clicks"},
 	{"txn abort", "biller --yes"},
+	{"streams list", ""},
+	{"streams describe", "counting"},
+	{"streams topology", "counting"},
+	{"streams lag", "counting"},
+	{"streams reset", "counting --yes --undo STATE/undo4.json"},
 	{"cluster info", ""},
 	{"cluster brokers", ""},
 	{"cluster api-versions", ""},
@@ -185,6 +190,7 @@ func useGoldenBroker(t *testing.T) *strings.Replacer {
 	}
 	useBroker(t)
 	seed()
+	seedStreamsApp(t)
 	ok(t, "", "group", "seek", "readers", "--to", "2", "--topic", "clicks", "--create", "--yes", "--undo", filepath.Join(state, "first.json"))
 	if err := openTransaction(t, "biller", "clicks").EndTransaction(t.Context(), kgo.TryAbort); err != nil {
 		t.Fatal(err)
@@ -194,7 +200,7 @@ func useGoldenBroker(t *testing.T) *strings.Replacer {
 
 // lookers are commands that change nothing, so that they say the same again.
 var lookers = []string{
-	"topic list", "topic describe", "group list", "group describe", "txn list", "txn describe", "txn producers", "cluster info", "cluster brokers", "cluster api-versions",
+	"topic list", "topic describe", "group list", "group describe", "txn list", "txn describe", "txn producers", "streams list", "streams describe", "streams topology", "streams lag", "cluster info", "cluster brokers", "cluster api-versions",
 	"cluster features", "cluster logdirs", "log dump", "log verify",
 }
 

@@ -73,6 +73,7 @@ func newRootCommand() *cobra.Command {
 		newTopicCommand(c),
 		newGroupCommand(c),
 		newTxnCommand(c),
+		newStreamsCommand(c),
 		newClusterCommand(c),
 		newProfileCommand(c),
 		newLogCommand(),

@@ -17,6 +17,9 @@ import (
 	"github.com/millrace/millrace/streams/internal/graph"
 )
 
+// tailMax is how many records of the topic are looked at, from the end: more are there only if others write to it.
+const tailMax = 100
+
 // Registry is the topic in which an application stores its description, so that a later start can tell what has changed, and
 // tools what runs. Its last record counts.
 type Registry struct {
@@ -105,6 +108,9 @@ func (r Registry) last(ctx context.Context, topic, app string) (last *kgo.Record
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read topic %s: %w", topic, err)
+	}
+	for at, span := range spans {
+		spans[at].From = max(span.From, span.To-tailMax)
 	}
 	reader, err := consumer.NewReader(consumer.ReaderOptions{Client: r.Client, Spans: spans, Uncommitted: true})
 	if err != nil {

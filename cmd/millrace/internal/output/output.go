@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -35,6 +36,7 @@ type Table struct {
 // Options are the flags that every listing command has.
 type Options struct {
 	format    string
+	more      []string // formats that the command prints itself
 	NoHeaders bool
 }
 
@@ -46,27 +48,42 @@ func (o *Options) AddFlags(flags *pflag.FlagSet) { o.AddFlagsWith(flags, "text")
 // AddFlagsWith is AddFlags with another default of --format.
 func (o *Options) AddFlagsWith(flags *pflag.FlagSet, format string) {
 	o.format = format
-	flags.Var((*formatValue)(&o.format), "format", "output format: text, json or yaml")
+	flags.Var((*formatValue)(o), "format", "output format: "+enumerate(o.formats()))
 	flags.BoolVar(&o.NoHeaders, "no-headers", false, "leave out the header lines of text output")
+}
+
+// AddFlagsAnd is AddFlags with more formats, which the command prints itself; Format says which was chosen.
+func (o *Options) AddFlagsAnd(flags *pflag.FlagSet, more ...string) {
+	o.more = more
+	o.AddFlags(flags)
+}
+
+// Format is the chosen format.
+func (o *Options) Format() string { return o.format }
+
+func (o *Options) formats() []string { return append(formats[:len(formats):len(formats)], o.more...) }
+
+// enumerate is "a, b or c".
+func enumerate(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 // Text reports whether the output is the text form.
 func (o *Options) Text() bool { return o.format == "" || o.format == "text" }
 
 // formatValue is a flag value that names the nearest format when it is wrong.
-type formatValue string
+type formatValue Options
 
-func (f *formatValue) String() string { return string(*f) }
+func (f *formatValue) String() string { return f.format }
 func (f *formatValue) Type() string   { return "FORMAT" }
 
 func (f *formatValue) Set(s string) error {
-	for _, format := range formats {
-		if s == format {
-			*f = formatValue(s)
-			return nil
-		}
+	if all := (*Options)(f).formats(); !slices.Contains(all, s) {
+		return usage.Unknown("format", s, all)
 	}
-	return usage.Unknown("format", s, formats)
+	f.format = s
+	return nil
 }
 
 // Print writes document to w in the chosen format, in one Write.
