@@ -86,6 +86,9 @@ func (db *DB) SetTime(timestampMs int64) { db.timeMs = timestampMs }
 // DirtyBytes is about what memory holds of changes that are not committed.
 func (db *DB) DirtyBytes() int64 { return db.dirtyBytes }
 
+// CachedBytes returns about how much memory the values take that are in it.
+func (db *DB) CachedBytes() int64 { return db.cached }
+
 // Dir returns the directory.
 func (db *DB) Dir() string { return db.dir }
 

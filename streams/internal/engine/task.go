@@ -233,8 +233,14 @@ func (t *Task) publish() {
 	for _, in := range t.inputs {
 		in.gauges.LagRecords = max(0, in.end-in.position())
 	}
+	if t.site.db != nil {
+		t.site.counters.CachedBytes, t.site.counters.DirtyBytes = t.site.db.CachedBytes(), t.site.db.DirtyBytes()
+	}
 	t.site.counters.Publish()
 }
+
+// Counters returns what the task counts. They belong to whoever calls the task's methods.
+func (t *Task) Counters() *TaskCounters { return t.site.counters }
 
 // Doing says what the task is busy with, in words; "" if with nothing. It may be called by other goroutines.
 func (t *Task) Doing() string { return t.site.doing.String() }

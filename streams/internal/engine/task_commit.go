@@ -58,6 +58,7 @@ func (t *Task) Restore(store string, records []*kgo.Record) error {
 				t.site.id, store, record.Offset, record.Topic, record.Partition, err)
 		}
 	}
+	t.site.counters.Restore(store).Restored += int64(len(records))
 	return nil
 }
 
