@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -21,20 +22,37 @@ type harness struct {
 	offsets  map[*engine.Task]map[string]int
 	counters *engine.Counters
 	now      time.Time
+
+	partitions map[string]int // of topics, by their names in Kafka; others have one
 }
 
 func newHarness(t testing.TB, topology *Topology) *harness {
 	t.Helper()
-	program, err := Compile(topology)
+	return newHarnessAt(t, topology, nil, nil)
+}
+
+// newHarnessAt begins with what was committed as metadata, by topic. Topics have one partition unless partitions says otherwise.
+func newHarnessAt(t testing.TB, topology *Topology, metadata map[string]string, partitions map[string]int) *harness {
+	t.Helper()
+	h, err := openHarness(t, topology, metadata, partitions)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return h
+}
+
+func openHarness(t testing.TB, topology *Topology, metadata map[string]string, partitions map[string]int) (*harness, error) {
+	t.Helper()
+	program, err := Compile(topology)
+	if err != nil {
+		return nil, err
+	}
 	h := &harness{t: t, app: "app", topics: map[string][]*kgo.Record{}, offsets: map[*engine.Task]map[string]int{},
-		counters: engine.NewCounters(), now: time.UnixMilli(1_000_000)}
+		counters: engine.NewCounters(), now: time.UnixMilli(1_000_000), partitions: partitions}
 	for _, sub := range program.Subtopologies {
 		task, err := engine.OpenTask(sub, engine.TaskID{Subtopology: sub.Name}, h.environment())
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		t.Cleanup(func() {
 			if err := task.Close(); err != nil {
@@ -45,11 +63,8 @@ func newHarness(t testing.TB, topology *Topology) *harness {
 		for _, log := range task.Changelogs() {
 			contained[log.Store] = state.Changelog{}
 		}
-		if err := task.RestoreDone(contained); err != nil {
-			t.Fatal(err)
-		}
-		if err := task.Resume(nil); err != nil {
-			t.Fatal(err)
+		if err := errors.Join(task.RestoreDone(contained), task.Resume(metadata)); err != nil {
+			return nil, err
 		}
 		h.tasks = append(h.tasks, task)
 		h.offsets[task] = map[string]int{}
@@ -57,15 +72,20 @@ func newHarness(t testing.TB, topology *Topology) *harness {
 			h.offsets[task][sub.Graph.KafkaTopic(h.app, topic)] = 0
 		}
 	}
-	return h
+	return h, nil
 }
 
 func (h *harness) environment() engine.Environment {
 	return engine.Environment{
 		App: h.app, Session: "s", State: state.Options{Dir: h.t.TempDir()}, Produce: h.produce,
-		Now:          func() time.Time { return h.now },
-		PartitionsOf: func(string) int { return 1 },
-		Counters:     h.counters,
+		Now: func() time.Time { return h.now },
+		PartitionsOf: func(topic string) int {
+			if n, set := h.partitions[topic]; set {
+				return n
+			}
+			return 1
+		},
+		Counters: h.counters,
 	}
 }
 

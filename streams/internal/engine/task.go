@@ -82,6 +82,12 @@ func (t *Task) open() (err error) {
 	return nil
 }
 
+// ID returns which task it is.
+func (t *Task) ID() TaskID { return t.site.id }
+
+// DB returns the task's stores, nil if it has none. The task locks it while it works.
+func (t *Task) DB() *state.DB { return t.site.db }
+
 // Add queues records of a source topic, by its name in Kafka, in the order of their offsets. next is where the consumer goes on
 // behind them, and behind what nobody sees; end is the last stable offset as the fetch saw it. Without records it moves both.
 // As long as nothing was added for a topic, or next is below end, and none of its records wait, no record of another topic is
