@@ -91,7 +91,7 @@ func (t *Task) DB() *state.DB { return t.site.db }
 // Add queues records of a source topic, by its name in Kafka, in the order of their offsets. next is where the consumer goes on
 // behind them, and behind what nobody sees; end is the last stable offset as the fetch saw it. Without records it moves both.
 // As long as nothing was added for a topic, or next is below end, and none of its records wait, no record of another topic is
-// processed. The records are the task's until they are processed.
+// processed. The records are the task's until they are processed, and their bytes until the commit after that.
 func (t *Task) Add(topic string, records []*kgo.Record, next, end int64) error {
 	in := t.inputs.of(topic)
 	if in == nil {
@@ -150,6 +150,7 @@ func (t *Task) slice(ended *atomic.Bool) (more bool, err error) {
 			return false, nil
 		}
 		record := in.take()
+		s.recordMs = windows.NoTime
 		if i == 0 {
 			t.changed = true
 			s.doing.begin(record)
@@ -198,14 +199,19 @@ func (t *Task) Tick(ctx context.Context, now time.Time) error {
 	return s.outbox.flush()
 }
 
-// locked runs user code with the stores locked against queries. A panic becomes an error that names node and record.
-func (t *Task) locked(ctx context.Context, run func() error) (err error) {
+// locked runs user code with the stores locked against queries. It does nothing if ctx ends before that.
+func (t *Task) locked(ctx context.Context, run func() error) error {
 	if t.lock(ctx) != nil {
-		return nil // ctx has ended
+		return nil
 	}
 	defer t.unlock()
 	t.site.ctx = ctx
 	defer t.site.doing.end()
+	return t.guarded(run)
+}
+
+// guarded makes an error of a panic, that names node and record.
+func (t *Task) guarded(run func() error) (err error) {
 	defer func() {
 		if value := recover(); value != nil {
 			err = t.panicked(value)

@@ -110,7 +110,8 @@ func (t *Task) Prepare(ctx context.Context) (map[string]consumer.Offset, error) 
 		if err := t.lock(ctx); err != nil {
 			return nil, err
 		}
-		err := t.produceChanges()
+		t.site.meta = Meta{}
+		err := t.guarded(t.produceChanges) // it encodes values with user code
 		t.unlock()
 		if err != nil {
 			return nil, err

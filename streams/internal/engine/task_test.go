@@ -393,3 +393,23 @@ func TestIdleHooksWaitForTheInput(t *testing.T) {
 		t.Error("idle, though more is to be fetched")
 	}
 }
+
+// TestACodecThatPanicsInACommitEndsTheTask encodes values when they are committed, with user code.
+func TestACodecThatPanicsInACommitEndsTheTask(t *testing.T) {
+	w := newWorld(t)
+	codec := serde.Of("int64", func([]byte, int64) ([]byte, error) { panic("boom") }, serde.Int64.Decode)
+	broken := state.NewKV("counts", serde.String, codec)
+	sub := counting(count)
+	sub.Build = func(s *Site) (map[string]Input, error) {
+		store, err := state.OpenKV(s.DB(), broken)
+		return map[string]Input{"in": {Receive: func(r *kgo.Record) error { return store.Put("k", 1) }}}, err
+	}
+	task := w.open(sub, "")
+	defer task.Close()
+	w.add(task, 0, "a")
+	w.process(task)
+	var panicked *consumer.PanicError
+	if _, err := task.Prepare(t.Context()); !errors.As(err, &panicked) || !strings.Contains(err.Error(), "node counts") {
+		t.Error(err)
+	}
+}
