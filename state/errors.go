@@ -31,8 +31,18 @@ func failure(operation, dir string, err error) error {
 	if kind == ErrDamaged {
 		hint = "; remove the directory, and the changelogs restore it"
 	}
-	return fmt.Errorf("%s in state directory %s: %w: %w%s", operation, dir, kind, err, hint)
+	return fmt.Errorf("%s in state directory %s: %w: %w%s", operation, dir, kind, firstLine{err}, hint)
 }
+
+// firstLine is an error of Pebble without the lines that say where in Pebble it was noticed.
+type firstLine struct{ error }
+
+func (l firstLine) Error() string {
+	line, _, _ := strings.Cut(l.error.Error(), "\n")
+	return line
+}
+
+func (l firstLine) Unwrap() error { return l.error }
 
 // openFailure is the error of an open that failed.
 func openFailure(dir string, err error) error {

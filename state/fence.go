@@ -1,12 +1,16 @@
 package state
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
+
+// markerPrefix begins the names of files whose names are all that they say.
+const markerPrefix = "marker."
 
 // fence is the file system of one DB. The first call that changes the disk and fails is remembered, and all that would change it later
 // is refused: Pebble would try again for ever, or go on where it cannot know what is on the disk.
@@ -74,6 +78,11 @@ func (f *fence) guardFile(name string, open func() (vfs.File, error)) (file vfs.
 }
 
 func (f *fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasPrefix(f.PathBase(name), markerPrefix) {
+		if err := f.syncDirectory(f.PathDir(name)); err != nil {
+			return nil, err
+		}
+	}
 	return f.guardFile(name, func() (vfs.File, error) { return f.FS.Create(name, category) })
 }
 
@@ -82,7 +91,21 @@ func (f *fence) OpenReadWrite(name string, category vfs.DiskWriteCategory, optio
 }
 
 func (f *fence) OpenDir(name string) (vfs.File, error) {
-	return f.guardFile(name, func() (vfs.File, error) { return f.FS.OpenDir(name) })
+	directory, err := f.guardFile(name, func() (vfs.File, error) { return f.FS.OpenDir(name) })
+	if fenced, ok := directory.(*fencedFile); ok {
+		return fencedDirectory{fenced}, err
+	}
+	return directory, err
+}
+
+// syncDirectory makes the names in a directory durable. A marker names a file that was just made: after a crash the marker alone would
+// be all that is left, and the directory would not open.
+func (f *fence) syncDirectory(name string) error {
+	directory, err := f.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
 }
 
 func (f *fence) ReuseForWrite(oldName, newName string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -100,6 +123,11 @@ func (f *fence) Rename(oldName, newName string) error {
 func (f *fence) Remove(name string) error {
 	if err := f.failed(); err != nil {
 		return err
+	}
+	if strings.HasPrefix(f.PathBase(name), markerPrefix) { // the marker that takes its place must be there first
+		if err := f.syncDirectory(f.PathDir(name)); err != nil {
+			return err
+		}
 	}
 	return f.FS.Remove(name)
 }
@@ -145,6 +173,15 @@ func (f *fencedFile) SyncTo(length int64) (full bool, err error) {
 		return err
 	})
 	return full, err
+}
+
+// fencedDirectory is a directory to be synced.
+type fencedDirectory struct{ *fencedFile }
+
+// Sync returns no error, since Pebble's markers end the process on one. The fence has it, and nothing that follows succeeds.
+func (d fencedDirectory) Sync() error {
+	_ = d.fencedFile.Sync()
+	return nil
 }
 
 func (f *fencedFile) Close() error {

@@ -50,7 +50,7 @@ func (db *DB) openPebble(shared *Shared) (err error) {
 		MemTableStopWritesThreshold: memTablesMax,
 		L0StopWritesThreshold:       stopWritesFiles,
 		Logger:                      pebbleLogger{db},
-		EventListener:               &pebble.EventListener{BackgroundError: db.backgroundError},
+		EventListener:               &pebble.EventListener{BackgroundError: db.backgroundError, DataCorruption: db.corruption},
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
@@ -231,9 +231,12 @@ func (db *DB) isEmpty(prefix []byte) (bool, error) {
 	return !found, errors.Join(iterator.Error(), iterator.Close())
 }
 
-func (db *DB) backgroundError(err error) {
-	_ = db.fence.fail(err)
-	db.fail("write in the background", err)
+// backgroundError ends the DB: what Pebble could not write it would try to write for ever.
+func (db *DB) backgroundError(err error) { _ = db.fail("write in the background", db.fence.fail(err)) }
+
+// corruption ends the DB. Whoever reads what is damaged gets an error as well.
+func (db *DB) corruption(info pebble.DataCorruptionInfo) {
+	_ = db.fail("read "+info.Path, info.Details)
 }
 
 // pebbleLogger hands on what Pebble logs. It calls Fatalf when it cannot write its manifest, and goes on with an error if Fatalf returns.

@@ -98,7 +98,7 @@ func (o *overlay[V]) lookup(key []byte) (s *slot[V], err error) {
 	return s, nil
 }
 
-func (o *overlay[V]) load(key []byte, hash uint32) (uint32, error) {
+func (o *overlay[V]) load(key []byte, hash uint64) (uint32, error) {
 	o.db.makeRoom()
 	n := o.table.insert(key, hash)
 	s := o.table.at(n)

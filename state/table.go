@@ -9,7 +9,6 @@ import (
 const (
 	inlineKeyMax  = 31 // longer keys lie outside of their slot
 	slotsPerChunk = 1024
-	indexMin      = 64
 )
 
 // slot is a key and its value in memory. It holds no pointer but those of V, so a table of numbers costs the collector nothing, and with
@@ -34,41 +33,37 @@ const (
 	slotRecent             // used since the hand of eviction came by
 )
 
-// table finds slots by key: an open-addressed index of 8 bytes an entry, half the key's hash and half the slot's number, over chunks of
-// slots that never move.
+// table finds slots by key: an index over chunks of slots that never move.
 type table[V any] struct {
 	seed   maphash.Seed
-	index  []uint64 // hash<<32 | slot+1; 0: free
-	shift  uint8    // the hash's upper bits are the place in the index
-	count  int      // slots in use
+	index  slotIndex
 	chunks []*[slotsPerChunk]slot[V]
+	count  int      // slots in use
 	next   uint32   // the first slot never used
 	free   []uint32 // slots given back
 	long   longKeys
 }
 
 func newTable[V any]() table[V] {
-	t := table[V]{seed: maphash.MakeSeed()}
-	t.resize(indexMin)
-	return t
+	return table[V]{seed: maphash.MakeSeed(), index: newSlotIndex(groupsMin)}
 }
 
 func (t *table[V]) at(n uint32) *slot[V] { return &t.chunks[n/slotsPerChunk][n%slotsPerChunk] }
 
-func (t *table[V]) hash(key []byte) uint32 { return uint32(maphash.Bytes(t.seed, key)) }
+func (t *table[V]) hash(key []byte) uint64 { return maphash.Bytes(t.seed, key) }
 
 // find returns the number of key's slot.
-func (t *table[V]) find(key []byte, hash uint32) (n uint32, found bool) {
-	mask := uint32(len(t.index) - 1)
-	for i := hash >> t.shift; ; i++ {
-		e := t.index[i&mask]
-		if uint32(e>>32) == hash && e != 0 {
-			n := uint32(e) - 1
+func (t *table[V]) find(key []byte, hash uint64) (n uint32, found bool) {
+	tag := tagOf(hash)
+	for at := t.index.home(hash); ; at = t.index.after(at) {
+		group := &t.index.groups[at]
+		for matches := group.match(tag); matches != 0; matches &= matches - 1 {
+			n := group.slots[bits.TrailingZeros64(matches)/8]
 			if string(t.key(t.at(n))) == string(key) {
 				return n, true
 			}
 		}
-		if e == 0 {
+		if group.hasEmpty() {
 			return 0, false
 		}
 	}
@@ -83,20 +78,20 @@ func (t *table[V]) key(s *slot[V]) []byte {
 }
 
 // insert returns a new slot for a key that is not in the table.
-func (t *table[V]) insert(key []byte, hash uint32) uint32 {
-	if (t.count+1)*4 > len(t.index)*3 {
-		t.resize(2 * len(t.index))
+func (t *table[V]) insert(key []byte, hash uint64) uint32 {
+	if t.index.full() {
+		t.rebuild()
 	}
 	n := t.take()
 	s := t.at(n)
-	s.state = slotUsed
 	s.keyBytes = uint32(len(key))
 	if len(key) <= inlineKeyMax {
 		copy(s.inline[:], key)
 	} else {
 		t.long.put(&s.inline, key)
 	}
-	t.place(uint64(hash)<<32 | uint64(n+1))
+	t.index.insert(hash, n)
+	s.state = slotUsed
 	t.count++
 	return n
 }
@@ -117,7 +112,7 @@ func (t *table[V]) take() uint32 {
 // remove gives a slot back.
 func (t *table[V]) remove(n uint32) {
 	s := t.at(n)
-	t.unplace(t.hash(t.key(s)), n)
+	t.index.remove(t.hash(t.key(s)), n)
 	if s.keyBytes > inlineKeyMax {
 		t.long.drop(s.keyBytes)
 	}
@@ -129,40 +124,16 @@ func (t *table[V]) remove(n uint32) {
 	}
 }
 
-func (t *table[V]) place(entry uint64) {
-	mask := uint32(len(t.index) - 1)
-	i := uint32(entry>>32) >> t.shift
-	for t.index[i&mask] != 0 {
-		i++
+// rebuild makes the index twice as large, unless it was removed slots that filled it.
+func (t *table[V]) rebuild() {
+	groups := len(t.index.groups)
+	if t.count > t.index.room()/2 {
+		groups *= 2
 	}
-	t.index[i&mask] = entry
-}
-
-// unplace closes the gap that an entry leaves, so that no search ends too early.
-func (t *table[V]) unplace(hash, n uint32) {
-	mask := uint32(len(t.index) - 1)
-	i := hash >> t.shift
-	for uint32(t.index[i&mask]) != n+1 {
-		i++
-	}
-	hole := i & mask
-	for j := (hole + 1) & mask; t.index[j] != 0; j = (j + 1) & mask {
-		home := uint32(t.index[j]>>32) >> t.shift
-		if (j-home)&mask >= (j-hole)&mask {
-			t.index[hole] = t.index[j]
-			hole = j
-		}
-	}
-	t.index[hole] = 0
-}
-
-func (t *table[V]) resize(size int) {
-	old := t.index
-	t.index = make([]uint64, size)
-	t.shift = uint8(32 - bits.TrailingZeros(uint(size)))
-	for _, e := range old {
-		if e != 0 {
-			t.place(e)
+	t.index = newSlotIndex(groups)
+	for n := range t.next {
+		if s := t.at(n); s.state&slotUsed != 0 {
+			t.index.insert(t.hash(t.key(s)), n)
 		}
 	}
 }

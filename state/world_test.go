@@ -36,7 +36,9 @@ type logRecord struct {
 // world is a DB with two stores beside what must be in them, and the changelogs that Kafka would have.
 type world struct {
 	t       failer
-	fs      *vfs.MemFS
+	place   string // where it is, for messages
+	mem     *vfs.MemFS
+	fs      vfs.FS // on mem
 	options state.Options
 	db      *state.DB
 	stores  map[string]*state.KVStore[string, string]
@@ -56,8 +58,16 @@ type failer interface {
 }
 
 func newWorld(t failer, options state.Options) *world {
+	mem := vfs.NewCrashableMem()
+	w := newWorldOn(t, mem, mem, options)
+	w.open()
+	return w
+}
+
+// newWorldOn does not open the DB yet.
+func newWorldOn(t failer, mem *vfs.MemFS, fs vfs.FS, options state.Options) *world {
 	w := &world{
-		t: t, fs: vfs.NewCrashableMem(), options: options,
+		t: t, mem: mem, fs: fs, options: options,
 		logs:      map[string][]logRecord{},
 		committed: map[string]map[string]row{},
 		current:   map[string]map[string]row{},
@@ -67,20 +77,19 @@ func newWorld(t failer, options state.Options) *world {
 	for _, name := range names {
 		w.committed[name], w.current[name] = map[string]row{}, map[string]row{}
 	}
-	w.open()
 	return w
 }
 
 func (w *world) check(err error) {
 	w.t.Helper()
 	if err != nil {
-		w.t.Fatalf("%v", err)
+		w.t.Fatalf("%v %s", err, w.place)
 	}
 }
 
 func (w *world) open() {
 	w.t.Helper()
-	w.options.FS = w.fs
+	w.db, w.options.FS = nil, w.fs
 	db, err := state.Open(w.options)
 	w.check(err)
 	w.db = db
@@ -200,9 +209,9 @@ func (w *world) reopen() {
 // crash takes a copy of the disk as a crash may leave it, and goes on with that.
 func (w *world) crash(random *rand.Rand, unsyncedPercent int) {
 	w.t.Helper()
-	left := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsyncedPercent, RNG: random})
+	left := w.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsyncedPercent, RNG: random})
 	w.check(w.db.Close())
-	w.fs = left
+	w.mem, w.fs = left, left
 	w.open()
 	w.recover()
 }
