@@ -55,7 +55,7 @@ func (db *DB) openPebble(shared *Shared) (err error) {
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
 	}
-	if err := db.options.FS.MkdirAll(db.dir, 0o755); err != nil {
+	if err := makeDir(db.options.FS, db.dir); err != nil {
 		return openFailure(db.dir, err)
 	}
 	if db.pebble, err = pebble.Open(db.dir, options); err != nil {

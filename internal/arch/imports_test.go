@@ -40,6 +40,7 @@ var layers = []layer{
 	{"state/...", []string{pebble, module + "/internal"}},
 	{"consumer/...", []string{franz}},
 	{"streams/...", []string{module + "/consumer", module + "/state", module + "/windows", disk, franz}},
+	{"streams/streamstest/...", []string{module + "/state", module + "/streams", franz, pebble + "/vfs"}},
 	{"broker/...", []string{module + "/log", kmsg, kerr, prometheus, extended + "/sys", extended + "/sync", disk, invariants}},
 	{"broker/internal/config", nil},
 	{"broker/internal/group", []string{kmsg, records, invariants}},

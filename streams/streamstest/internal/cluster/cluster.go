@@ -94,6 +94,19 @@ func (c *Cluster) Committed(p Partition) (Offset, bool) {
 	return offset, found
 }
 
+// IsPending says whether an open transaction has an offset for a partition: who asks for stable offsets waits for its end.
+func (c *Cluster) IsPending(p Partition) bool {
+	for _, producer := range c.producers {
+		if producer.transaction == nil {
+			continue
+		}
+		if _, pending := producer.transaction.offsets[p]; pending {
+			return true
+		}
+	}
+	return false
+}
+
 // Forget removes what the group has committed for a partition, as retention of offsets does.
 func (c *Cluster) Forget(p Partition) { delete(c.committed, p) }
 

@@ -71,6 +71,9 @@ func TestOffsetsCommitWithTheirTransactionOnly(t *testing.T) {
 		if err := p.CommitOffsets(0, map[Partition]Offset{input: {At: at, Metadata: strconv.FormatInt(at, 10)}}); err != nil {
 			t.Fatal(err)
 		}
+		if !c.IsPending(input) || c.IsPending(Partition{"a", 1}) {
+			t.Error("an offset of an open transaction is not pending, or another is")
+		}
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
@@ -82,6 +85,9 @@ func TestOffsetsCommitWithTheirTransactionOnly(t *testing.T) {
 	}
 	if at, _ := commit(5, p.Commit); at != 5 {
 		t.Errorf("committed offset %d, want 5", at)
+	}
+	if c.IsPending(input) {
+		t.Error("an offset is pending without a transaction")
 	}
 	if c.Forget(input); len(c.committed) != 0 {
 		t.Error("a forgotten offset is still there")

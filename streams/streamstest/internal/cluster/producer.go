@@ -151,3 +151,7 @@ func (p *Producer) fenced() error {
 	}
 	return nil
 }
+
+// Expire aborts what the producer of a transactional id has open, and fences it, as the coordinator does when a transaction takes too
+// long.
+func (c *Cluster) Expire(transactionalID string) { c.Producer(transactionalID) }
