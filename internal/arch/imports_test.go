@@ -39,7 +39,7 @@ var layers = []layer{
 	{"log", []string{records, disk, invariants}},
 	{"state/...", []string{pebble, module + "/internal"}},
 	{"consumer/...", []string{franz}},
-	{"streams/...", []string{module + "/consumer", module + "/state", module + "/windows", disk, franz}},
+	{"streams/...", []string{module + "/consumer", module + "/state", module + "/windows", disk, franz, prometheus}},
 	{"streams/streamstest/...", []string{module + "/state", module + "/streams", franz, pebble + "/vfs"}},
 	{"broker/...", []string{module + "/log", kmsg, kerr, prometheus, extended + "/sys", extended + "/sync", disk, invariants}},
 	{"broker/internal/config", nil},
