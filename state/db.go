@@ -35,10 +35,10 @@ type DB struct {
 	writer     batchWriter
 	timeMs     int64
 	dirtyBytes int64
-	cached     int64   // bytes of slots
-	resident   []space // all overlays, for eviction
-	evicting   int     // the one that is being looked at
-	restored   int64   // bytes of what Restore has taken
+	cached     int64     // bytes of slots
+	resident   []evictor // all overlays, for eviction
+	evicting   int       // the one that is being looked at
+	restored   int64     // bytes of what Restore has taken
 }
 
 // registration is a store on disk.
@@ -58,13 +58,16 @@ type openStore interface {
 	commit()
 	// write puts what is not in an overlay into the batch of a flush, ahead of all that is.
 	write(w *batchWriter) error
-	// encodeRestored appends a record of the changelog to room as a change.
-	encodeRestored(room, key, value []byte, timestampMs int64) ([]byte, error)
+	// restore puts what a record of the changelog changes in Pebble; a nil value is a deletion.
+	restore(key, value []byte, timestampMs int64, put putRestored) error
 	// reset forgets all that memory has, since Pebble has been changed by a restore.
-	reset()
+	reset() error
 }
 
-// space is an overlay, whatever its values are.
+// putRestored takes a change that a record of the changelog makes. It keeps no slice.
+type putRestored func(prefix, key, value []byte, timestampMs int64)
+
+// space is an overlay or several, whatever the values are.
 type space interface {
 	changes(emit func(key, value []byte, timestampMs int64) error) error
 	accept()
@@ -74,6 +77,10 @@ type space interface {
 	written()
 	pendingCount() int
 	changed() bool
+}
+
+// evictor is what holds slots.
+type evictor interface {
 	evict(slots int) (around bool)
 }
 

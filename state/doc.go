@@ -12,4 +12,8 @@
 //   - The disk has the state at its Position, whole batches, whenever a crash comes; replayed, it is what was committed:
 //     TestStoresAreWhatAModelIs.
 //   - What is not committed is never written, and no query sees it: TestStoresAreWhatAModelIs.
+//   - Window and session stores are what a model is that keeps everything and looks at all of it, with expiry, crashes and queries:
+//     TestWindowStoreIsWhatAModelIs, TestSessionStoreIsWhatAModelIs.
+//   - What expires goes with the commit of the transaction that expired it, from memory and disk, and not without it:
+//     TestExpiredWindowsLeaveTheDisk, TestAnExpiryThatIsNotCommittedTakesNothing.
 package state

@@ -25,3 +25,12 @@ func encodeBound[K any](keys Codec[K], bound *K, store string) ([]byte, error) {
 	}
 	return appendKey([]byte{}, keys, *bound, store) // not nil, even if the key has no bytes
 }
+
+// encodeBounds is encodeBound for both ends.
+func encodeBounds[K any](keys Codec[K], from, to *K, store string) (lower, upper []byte, err error) {
+	if lower, err = encodeBound(keys, from, store); err != nil {
+		return nil, nil, err
+	}
+	upper, err = encodeBound(keys, to, store)
+	return lower, upper, err
+}

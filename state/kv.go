@@ -78,12 +78,17 @@ func (s *KVStore[K, V]) encode(key K) ([]byte, error) {
 
 func (s *KVStore[K, V]) spaces() []space { return s.all }
 func (s *KVStore[K, V]) commit()         {}
-func (s *KVStore[K, V]) reset()          { s.overlay.reset() }
+
+func (s *KVStore[K, V]) reset() error {
+	s.overlay.reset()
+	return nil
+}
 
 func (s *KVStore[K, V]) write(*batchWriter) error { return nil }
 
-func (s *KVStore[K, V]) encodeRestored(room, key, value []byte, timestampMs int64) ([]byte, error) {
-	return appendChange(room, s.prefix, key, nil, value, timestampMs), nil
+func (s *KVStore[K, V]) restore(key, value []byte, timestampMs int64, put putRestored) error {
+	put(s.prefix, key, value, timestampMs)
+	return nil
 }
 
 // Entry is a key that was looked up to be changed.

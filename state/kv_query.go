@@ -35,12 +35,7 @@ func QueryKV[K, V any](ctx context.Context, db *DB, d KV[K, V], key K) (row Row[
 // time, so what is committed while it runs may be seen in later rows. Safe for concurrent use. An error ends it.
 func QueryKVRange[K, V any](ctx context.Context, db *DB, d KV[K, V], from, to *K) iter.Seq2[Row[K, V], error] {
 	return func(yield func(Row[K, V], error) bool) {
-		lower, err := encodeBound(d.key, from, d.name)
-		if err != nil {
-			yield(Row[K, V]{}, err)
-			return
-		}
-		upper, err := encodeBound(d.key, to, d.name)
+		lower, upper, err := encodeBounds(d.key, from, to, d.name)
 		if err != nil {
 			yield(Row[K, V]{}, err)
 			return

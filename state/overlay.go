@@ -55,7 +55,7 @@ func newOverlay[V any](db *DB, prefix, suffix []byte, codec Codec[V], logged, em
 // release gives the memory back; whoever has the overlay forgets it. What it has that is not in Pebble is lost.
 func (o *overlay[V]) release() {
 	o.clear()
-	o.db.resident = slices.DeleteFunc(o.db.resident, func(s space) bool { return s == space(o) })
+	o.db.resident = slices.DeleteFunc(o.db.resident, func(e evictor) bool { return e == evictor(o) })
 }
 
 // locate returns the slot of key, which it makes if there is none: from Pebble, or as absent.

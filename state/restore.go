@@ -22,14 +22,9 @@ func (db *DB) Restore(store string, key, value []byte, timestampMs int64) error 
 			return err
 		}
 	}
-	room, ref := db.arena.reserve()
-	encoded, err := r.encodeRestored(room, key, value, timestampMs)
-	if err != nil {
+	if err := db.restoreRecord(r, key, value, timestampMs); err != nil {
 		return fmt.Errorf("restore store %s in %s: %w", store, db.dir, err)
 	}
-	encoded, ref = db.arena.keep(encoded, ref)
-	r.restored = append(r.restored, ref)
-	db.restored += int64(len(encoded))
 	if db.restored >= restoredBytesMax {
 		return db.writeRestored()
 	}
@@ -67,15 +62,22 @@ func (db *DB) beginRestore(r *registration) error {
 	return nil
 }
 
-// encodeRestored encodes a record as a change. Only what a store derives from its records needs the store to be open.
-func (r *registration) encodeRestored(room, key, value []byte, timestampMs int64) ([]byte, error) {
+// restoreRecord encodes what a record changes. Only for stores that are more than keys and values, the store must be open.
+func (db *DB) restoreRecord(r *registration, key, value []byte, timestampMs int64) error {
+	put := func(prefix, key, value []byte, timestampMs int64) {
+		room, ref := db.arena.reserve()
+		encoded, ref := db.arena.keep(appendChange(room, prefix, key, nil, value, timestampMs), ref)
+		r.restored = append(r.restored, ref)
+		db.restored += int64(len(encoded))
+	}
 	if r.store != nil {
-		return r.store.encodeRestored(room, key, value, timestampMs)
+		return r.store.restore(key, value, timestampMs, put)
 	}
 	if r.record.Kind != KindKV.String() {
-		return nil, errors.New("open the store first")
+		return errors.New("open the store first")
 	}
-	return appendChange(room, storePrefix(r.record.ID), key, nil, value, timestampMs), nil
+	put(storePrefix(r.record.ID), key, value, timestampMs)
+	return nil
 }
 
 // appendChange appends a change to the room of an arena; a nil value is a deletion.
@@ -95,7 +97,7 @@ func appendChange(room, prefix, key, suffix, value []byte, timestampMs int64) []
 
 // writeRestored writes what was restored, the last record of each key.
 func (db *DB) writeRestored() error {
-	if err := db.writeBatch(db.putRestored); err != nil {
+	if err := db.writeBatch(db.writeRestoredChanges); err != nil {
 		return err
 	}
 	for _, r := range db.registered {
@@ -103,8 +105,11 @@ func (db *DB) writeRestored() error {
 			continue
 		}
 		r.restored, r.empty = r.restored[:0], false
-		if r.store != nil {
-			r.store.reset()
+		if r.store == nil {
+			continue
+		}
+		if err := r.store.reset(); err != nil {
+			return err
 		}
 	}
 	db.restored = 0
@@ -112,7 +117,7 @@ func (db *DB) writeRestored() error {
 	return nil
 }
 
-func (db *DB) putRestored(w *batchWriter) error {
+func (db *DB) writeRestoredChanges(w *batchWriter) error {
 	key := func(ref uint64) []byte { return db.arena.at(changeRef(ref)).key }
 	for _, name := range db.names {
 		r := db.registered[name]

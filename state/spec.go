@@ -27,6 +27,8 @@ type Spec struct {
 	Kind  Kind
 	Key   string // name of the keys' codec
 	Value string // name of the values' codec
+
+	RetentionMs int64 // of windows and sessions, in stream time; 0: not told. It may change, and is not kept
 }
 
 // Store is the descriptor of a store: a KV, a Window or a Session.
