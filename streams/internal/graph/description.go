@@ -99,12 +99,8 @@ func (s *Subtopology) describe(partitions map[string]int) SubtopologyDescription
 }
 
 func (t *Topology) describeStore(store *Store, app string, tasks int) StoreDescription {
-	d := StoreDescription{Name: store.Name, Kind: store.Kind, Key: store.Key, Value: store.Value, Windows: store.Windows, Partitions: tasks}
-	for _, n := range t.Nodes {
-		if slices.Contains(n.Stores, store.Name) {
-			d.Topics = appendNew(d.Topics, upstream(n)...)
-		}
-	}
+	d := StoreDescription{Name: store.Name, Kind: store.Kind, Key: store.Key, Value: store.Value, Windows: store.Windows,
+		Topics: t.StoreTopics(store.Name), Partitions: tasks}
 	if app != "" {
 		d.Changelog = ChangelogTopic(app, store.Name)
 	}

@@ -12,19 +12,11 @@ import (
 func (t *Topology) CopartitionSets() [][]string {
 	together, listed := newSets(), []string{}
 	for _, store := range t.Stores {
-		var first string
-		for _, n := range t.Nodes {
-			if !slices.Contains(n.Stores, store.Name) {
-				continue
-			}
-			for _, topic := range upstream(n) {
-				if first == "" {
-					first = topic
-				}
-				together.join(first, topic)
-				listed = appendNew(listed, topic)
-			}
+		topics := t.StoreTopics(store.Name)
+		for _, topic := range topics {
+			together.join(topics[0], topic)
 		}
+		listed = appendNew(listed, topics...)
 	}
 	var all [][]string
 	at := map[string]int{}
@@ -37,6 +29,16 @@ func (t *Topology) CopartitionSets() [][]string {
 		all[at[root]] = append(all[at[root]], topic)
 	}
 	return slices.DeleteFunc(all, func(set []string) bool { return len(set) < 2 })
+}
+
+// StoreTopics returns the source topics whose records come to the nodes of a store.
+func (t *Topology) StoreTopics(store string) (topics []string) {
+	for _, n := range t.Nodes {
+		if slices.Contains(n.Stores, store) {
+			topics = appendNew(topics, upstream(n)...)
+		}
+	}
+	return topics
 }
 
 // upstream returns the topics from which records come to a node, without those behind an internal topic.
