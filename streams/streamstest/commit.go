@@ -25,6 +25,7 @@ func (p *process) commit() error {
 	}
 	p.committing = commit{}
 	p.active, p.taken = false, 0
+	p.reuse()
 	return p.reach(Applied)
 }
 

@@ -27,6 +27,7 @@ type process struct {
 	active     bool // it has done something since it last committed
 	taken      int  // records since then
 	committing commit
+	fed        []*kgo.Record // to tasks since the last commit
 }
 
 func newProcess(d *Driver, index int) *process {
@@ -91,7 +92,7 @@ func (p *process) stop() error {
 			failures = append(failures, err)
 		}
 	}
-	p.producer, p.tasks, p.active, p.taken, p.committing = nil, nil, false, 0, commit{}
+	p.producer, p.tasks, p.fed, p.active, p.taken, p.committing = nil, nil, nil, false, 0, commit{}
 	return errors.Join(failures...)
 }
 
@@ -103,10 +104,13 @@ func (p *process) feed(t *task, from *source) error {
 	}
 	from.position = next
 	for _, s := range t.sources {
+		var added []*kgo.Record
 		if s == from {
-			t.Add(s.name.Topic, copies(records), s.position, s.log.Stable())
-		} else {
-			t.Add(s.name.Topic, nil, s.position, s.log.Stable())
+			added = copies(records)
+			p.fed = append(p.fed, added...)
+		}
+		if err := t.Add(s.name.Topic, added, s.position, s.log.Stable()); err != nil {
+			return err
 		}
 	}
 	p.active = true
@@ -121,6 +125,25 @@ func (p *process) feed(t *task, from *source) error {
 		return p.commit()
 	}
 	return nil
+}
+
+// reuse overwrites what tasks have processed and committed, as a client does that uses its memory again.
+func (p *process) reuse() {
+	for _, t := range p.tasks {
+		for _, s := range t.sources {
+			if t.Queued(s.name.Topic) > 0 {
+				return
+			}
+		}
+	}
+	for _, r := range p.fed {
+		for _, data := range [][]byte{r.Key, r.Value} {
+			for i := range data {
+				data[i] = '?'
+			}
+		}
+	}
+	p.fed = nil
 }
 
 // copies returns records that a task may do with as it likes.
