@@ -50,11 +50,11 @@ func (d *disk) before(op errorfs.Op) error {
 	return d.mu.err
 }
 
-// arm has a picture taken before the n-th write.
+// arm has a picture taken before the n-th write from now on; 0: no more. An earlier picture is forgotten.
 func (d *disk) arm(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.mu.writes = n
+	d.mu.writes, d.mu.picture = n, nil
 }
 
 // taken returns the picture, nil if there is none.

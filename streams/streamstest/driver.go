@@ -46,10 +46,11 @@ func New(t testing.TB, topology *streams.Topology, options Options) *Driver {
 	t.Helper()
 	options = options.withDefaults(t)
 	d := &Driver{
-		t: t, options: options, cluster: cluster.New(), counters: engine.NewCounters(), now: options.Start,
+		t: t, options: options, cluster: cluster.New(), counters: engine.NewCounters(),
 		random: rand.New(rand.NewPCG(options.Seed, 1)), owners: map[engine.TaskID]int{},
 	}
 	d.outside = d.cluster.Producer("")
+	d.setClock(options.Start)
 	for i := range options.Processes {
 		d.processes = append(d.processes, newProcess(d, i))
 	}
@@ -90,13 +91,15 @@ func (d *Driver) Now() time.Time { return d.now }
 // been due several times meanwhile is called once, as after a pause of the process.
 func (d *Driver) Advance(by time.Duration) {
 	d.t.Helper()
-	d.now = d.now.Add(by)
+	d.setClock(d.now.Add(by))
 	d.must(d.start())
 	for _, p := range d.processes {
 		d.must(p.settle(p.tick()))
 	}
 	d.Drain()
 }
+
+func (d *Driver) setClock(now time.Time) { d.now, d.cluster.NowMs = now, now.UnixMilli() }
 
 // Drain lets all processes work until no input is left and all they did is committed. It fails the test when a record cannot be
 // processed; see [Driver.DrainError].

@@ -189,6 +189,32 @@ func TestATaskMovesAndComesBack(t *testing.T) {
 	checkWords(t, d, 32)
 }
 
+// TestStateThatMissedDeletionsIsWiped moves a task away, deletes a key, waits until nothing tells of the deletion any more, and
+// moves the task back to where the key is still on the disk.
+func TestStateThatMissedDeletionsIsWiped(t *testing.T) {
+	topology := streams.NewTopology()
+	store := state.NewKV("rows", serde.String, serde.Int64)
+	streams.TableFrom(topology, numbers, store).ToStream().To(sums)
+	d := New(t, topology, Options{Processes: 2})
+	Send(d, numbers, "gone", 1)
+	Send(d, numbers, "kept", 2)
+	d.Drain()
+	d.Move("rows", 0, 1)
+	Delete(d, numbers, "gone")
+	d.Drain()
+	d.Advance(25 * time.Hour)
+	Send(d, numbers, "new", 3)
+	d.Drain()
+	d.Compact(d.Changelog("rows"))
+	d.Move("rows", 0, 0)
+	if got, want := KV(d, store), map[string]int64{"kept": 2, "new": 3}; !maps.Equal(got, want) {
+		t.Errorf("the store has %v, want %v", got, want)
+	}
+	if why := d.Wiped(); len(why) != 1 || !strings.Contains(why[0], "delete.retention.ms") {
+		t.Errorf("wiped because of %q, want delete.retention.ms", why)
+	}
+}
+
 func TestWithoutTransactionsNothingIsLost(t *testing.T) {
 	for _, point := range []Point{Processing, Prepared, OffsetsSent, Decided} {
 		d := counting(t, Options{AtLeastOnce: true, CommitEvery: 5, BatchMax: 3})

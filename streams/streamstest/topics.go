@@ -87,12 +87,12 @@ func (d *Driver) Truncate(topic string, partition int, before int64) {
 	log.Truncate(before)
 }
 
-// Compact leaves of each key in a topic the last record, and no deletions: what is left long after they were written. The name
-// is as for [Driver.Truncate].
+// Compact leaves of each key in a topic the last record, as the broker's cleaner does. Deletions go as well if they were written
+// more than 24 hours ago (delete.retention.ms) by the driver's clock. The name is as for [Driver.Truncate].
 func (d *Driver) Compact(topic string) {
 	d.t.Helper()
 	for _, log := range d.topic(topic).Partitions {
-		log.Compact()
+		log.Compact(d.now.UnixMilli() - deleteRetentionMs)
 	}
 }
 

@@ -27,6 +27,8 @@ type Offset struct {
 
 // Cluster has topics, the group that reads them, and the newest producer of each transactional id.
 type Cluster struct {
+	NowMs int64 // the time at which records are appended; whoever has a clock sets it
+
 	topics     map[string]*Topic
 	created    uint64 // topics so far, of which ids are made
 	committed  map[Partition]Offset

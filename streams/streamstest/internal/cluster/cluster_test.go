@@ -204,7 +204,11 @@ func TestCompactionKeepsTheLastOfEachKeyAndWhatIsNotStable(t *testing.T) {
 	if err := errors.Join(p.Commit(), p.Produce(record("a", "k", "4"))); err != nil {
 		t.Fatal(err)
 	}
-	logs[0].Compact()
+	logs[0].Compact(0)
+	if got, next := values(t, logs[0], 1); !slices.Equal(got, []string{"3", ""}) || next != 5 {
+		t.Errorf("read %q up to %d, want 3 and the deletion up to the last stable offset, 5", got, next)
+	}
+	logs[0].Compact(1)
 	if got, next := values(t, logs[0], 1); !slices.Equal(got, []string{"3"}) || next != 5 {
 		t.Errorf("read %q up to %d, want 3 up to the last stable offset, 5", got, next)
 	}

@@ -26,18 +26,19 @@ type begun struct {
 // entry is a record, or a marker, at an offset. Compaction leaves gaps between the offsets.
 type entry struct {
 	offset      int64
+	appendedMs  int64        // by the cluster's NowMs
 	record      *kgo.Record  // nil: a marker
 	transaction *transaction // nil: the record belongs to none
 }
 
 // append adds a record, which gets its offset, and which the log owns from now on.
-func (l *Log) append(record *kgo.Record, t *transaction) {
+func (l *Log) append(record *kgo.Record, t *transaction, nowMs int64) {
 	record.Offset = l.end
 	if t != nil && !slices.ContainsFunc(l.begun, func(b begun) bool { return b.transaction == t }) {
 		l.begun = append(l.begun, begun{t, l.end})
 		t.logs = append(t.logs, l)
 	}
-	l.entries = append(l.entries, entry{offset: l.end, record: record, transaction: t})
+	l.entries = append(l.entries, entry{offset: l.end, appendedMs: nowMs, record: record, transaction: t})
 	l.end++
 }
 
@@ -99,9 +100,9 @@ func (l *Log) Truncate(before int64) {
 	l.entries = l.entries[l.search(l.start):]
 }
 
-// Compact keeps of each key the last committed record, and no record without a value, as a cleaned topic does long after
-// its last deletion. What lies behind the last stable offset stays as it is.
-func (l *Log) Compact() {
+// Compact keeps of each key the last committed record. Those without a value, deletions, go as well if they were appended before
+// deletionsBeforeMs. What lies behind the last stable offset stays as it is.
+func (l *Log) Compact(deletionsBeforeMs int64) {
 	stable := l.Stable()
 	last := map[string]int64{}
 	for _, e := range l.entries {
@@ -111,7 +112,8 @@ func (l *Log) Compact() {
 	}
 	var kept []entry
 	for _, e := range l.entries {
-		if e.offset >= stable || e.visible() && e.record.Value != nil && last[string(e.record.Key)] == e.offset {
+		isLast := e.visible() && last[string(e.record.Key)] == e.offset
+		if e.offset >= stable || isLast && (e.record.Value != nil || e.appendedMs >= deletionsBeforeMs) {
 			kept = append(kept, e)
 		}
 	}

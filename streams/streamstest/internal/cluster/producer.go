@@ -74,7 +74,7 @@ func (p *Producer) Produce(r *kgo.Record) error {
 	if p.id != "" {
 		t = p.begin()
 	}
-	log.append(r, t)
+	log.append(r, t, p.cluster.NowMs)
 	return nil
 }
 
