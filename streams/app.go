@@ -13,7 +13,7 @@ import (
 // App is a topology that runs in this process, with as many tasks as the application's group assigns to it. Its methods are safe
 // for concurrent use.
 type App struct {
-	config   Config
+	options  engine.Options
 	topology *Topology
 	counters *engine.Counters
 	shell    *engine.Shell
@@ -30,15 +30,15 @@ func New(t *Topology, c Config) (*App, error) {
 	if err = errors.Join(err, c.check()); err != nil {
 		return nil, fmt.Errorf("streams: %w", err)
 	}
-	a := &App{config: c, topology: t, counters: engine.NewCounters(), finished: make(chan struct{}), closing: make(chan struct{})}
-	options := c.options()
-	options.Program, options.Counters = program, a.counters
-	options.Notify = func(phase engine.Phase, err error) {
+	a := &App{topology: t, counters: engine.NewCounters(), finished: make(chan struct{}), closing: make(chan struct{})}
+	a.options = c.options()
+	a.options.Program, a.options.Counters = program, a.counters
+	a.options.Notify = func(phase engine.Phase, err error) {
 		if c.OnState != nil {
 			c.OnState(State(phase), err)
 		}
 	}
-	a.shell = engine.NewShell(options)
+	a.shell = engine.NewShell(a.options)
 	return a, nil
 }
 
@@ -68,7 +68,7 @@ func (a *App) Run(ctx context.Context) error {
 	close(over)
 	<-watched
 	if err != nil {
-		return fmt.Errorf("streams: application %s: %w", a.config.App, err)
+		return fmt.Errorf("streams: application %s: %w", a.options.App, err)
 	}
 	return nil
 }

@@ -239,10 +239,10 @@ func (s *Shell) clientOptions() []kgo.Opt {
 func (s *Shell) groupOptions() consumer.Options {
 	o := s.options
 	options := consumer.Options{
-		Client: s.clientOptions(), Group: o.App, Topics: s.sources(), Handler: s, Lane: s.laneName,
+		Client: append([]kgo.Opt{kgo.SessionTimeout(sessionTimeout)}, s.clientOptions()...), Group: o.App, Topics: s.sources(), Handler: s, Lane: s.laneName,
 		Consumer: []kgo.Opt{
 			kgo.Balancers(NewBalancer(o.App, s.identity.ProcessID, o.Program.Graph, s.stored.list)),
-			kgo.InstanceID(cmp.Or(o.InstanceID, s.identity.ProcessID)), kgo.SessionTimeout(sessionTimeout),
+			kgo.InstanceID(cmp.Or(o.InstanceID, s.identity.ProcessID)),
 			kgo.RebalanceTimeout(2*o.ProcessTimeout + 2*abandonTimeout),
 			kgo.AdjustFetchOffsetsFn(s.origins.adjust),
 		},

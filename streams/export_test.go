@@ -1,0 +1,14 @@
+package streams
+
+import "github.com/millrace/millrace/streams/internal/engine"
+
+// NewAdapted is New with other options of the engine, as for its file system.
+func NewAdapted(t *Topology, c Config, adapt func(*engine.Options)) (*App, error) {
+	a, err := New(t, c)
+	if err != nil {
+		return nil, err
+	}
+	adapt(&a.options)
+	a.shell = engine.NewShell(a.options)
+	return a, nil
+}
