@@ -52,7 +52,7 @@ type Config struct {
 	InstanceID string
 
 	Guarantee Guarantee
-	// CommitInterval is how often results are committed; 0 is 100 ms, or 1 s at least once.
+	// CommitInterval is how often results are committed, at most every 5 min; 0 is 100 ms, or 1 s at least once.
 	CommitInterval time.Duration
 	// CacheBytes is about how much of each task's stores is kept in memory; 0 is 128 MiB.
 	CacheBytes int64
@@ -60,7 +60,8 @@ type Config struct {
 	MaxUncommittedBytes int64
 	// ProcessTimeout is how long the functions of the topology may take for one record while others wait for it, as for a
 	// commit. Then a warning names record and function, and 5 s later Run returns an error, though the function's goroutine
-	// goes on: its record is not committed and others take it over. 0 is 30 s.
+	// goes on: its record is not committed and others take it over. 0 is 10 s. When the process hangs, or its machine is gone,
+	// those who take over wait about as long for what it left open. At most 5 min.
 	ProcessTimeout time.Duration
 	// ReplicationFactor is that of the topics that the application creates; 0 is the broker's default.
 	ReplicationFactor int16
@@ -83,8 +84,10 @@ const (
 	stateDirDefault            = "millrace-state"
 	commitIntervalDefault      = 100 * time.Millisecond
 	commitIntervalLooseDefault = time.Second
+	commitIntervalMax          = 5 * time.Minute
 	uncommittedBytesDefault    = 64 << 20
-	processTimeoutDefault      = 30 * time.Second
+	processTimeoutMax          = 5 * time.Minute
+	processTimeoutDefault      = 10 * time.Second
 )
 
 // appName is what fits into names of topics, groups and directories, with room for what is put behind it.
@@ -108,6 +111,8 @@ func (c Config) check() error {
 	wrong(c.OnLostOffsets != FailWhenLost && c.OnLostOffsets != ContinueWhenLost, "OnLostOffsets is %d: it is FailWhenLost or ContinueWhenLost", c.OnLostOffsets)
 	wrong(c.CommitInterval < 0, "CommitInterval is %v: it cannot be negative", c.CommitInterval)
 	wrong(c.CommitInterval > 0 && c.CommitInterval < time.Millisecond, "CommitInterval is %v: at least 1ms", c.CommitInterval)
+	wrong(c.CommitInterval > commitIntervalMax, "CommitInterval is %v: at most %v, until then nobody sees results", c.CommitInterval, commitIntervalMax)
+	wrong(c.ProcessTimeout > processTimeoutMax, "ProcessTimeout is %v: at most %v", c.ProcessTimeout, processTimeoutMax)
 	wrong(c.ProcessTimeout < 0, "ProcessTimeout is %v: it cannot be negative", c.ProcessTimeout)
 	wrong(c.CacheBytes < 0, "CacheBytes is %d: it cannot be negative", c.CacheBytes)
 	wrong(c.MaxUncommittedBytes < 0, "MaxUncommittedBytes is %d: it cannot be negative", c.MaxUncommittedBytes)

@@ -149,7 +149,14 @@ func (r Registry) write(ctx context.Context, app string, value []byte) error {
 		return fmt.Errorf("create topic %s: %w", topic, err)
 	}
 	record := &kgo.Record{Topic: topic, Key: []byte(app), Value: value}
-	if err := client.ProduceSync(ctx, record).FirstErr(); err != nil {
+	produced := make(chan error, 1)
+	client.Produce(ctx, record, func(_ *kgo.Record, err error) { produced <- err })
+	select {
+	case err = <-produced:
+	case <-ctx.Done(): // the client would wait for an answer to what it has sent
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("store the description in topic %s: %w", topic, err)
 	}
 	return nil

@@ -60,6 +60,11 @@ const (
 	bufferedRecordsMax = 1 << 17
 	// retriesMax is how often one batch is processed again because of something that may pass.
 	retriesMax = 10
+	// metadataMinAge is short, because a new application waits for topics that it has just created.
+	metadataMinAge = 100 * time.Millisecond
+	// transactionMore is how much longer a transaction may be open than it takes to come to its end. One that a process left
+	// open, which hangs, holds up who takes over its tasks for so long.
+	transactionMore = 2 * time.Second
 )
 
 // Shell runs the tasks of a program that a group assigns to this process: all that Task is not, clients, goroutines and clocks.
@@ -79,6 +84,7 @@ type Shell struct {
 	origins  *origins
 	stored   *inventory
 	purge    *purge
+	asked    <-chan struct{} // closed when Run is asked to end
 	work     context.Context // ends when Run does
 	commit   time.Time       // when the commit under way began; zero: none is. Of the goroutine of Group.Run
 	stop     context.CancelCauseFunc
@@ -111,6 +117,7 @@ func (s *Shell) Phase() Phase { return s.phases.now() }
 func (s *Shell) Run(ctx context.Context) (err error) {
 	ctx, s.stop = context.WithCancelCause(ctx)
 	defer s.stop(nil)
+	s.asked = ctx.Done()
 	s.phases.enter(PhaseStarting, nil)
 	defer func() {
 		if err = cmp.Or(s.failure(ctx), err); err != nil {
@@ -233,7 +240,8 @@ func (s *Shell) runGroup(ctx context.Context) error {
 
 // clientOptions are those of every client.
 func (s *Shell) clientOptions() []kgo.Opt {
-	return slices.Concat([]kgo.Opt{kgo.ClientID("millrace-streams/" + s.options.App)}, s.options.Client, []kgo.Opt{kgo.WithHooks(s.reach)})
+	own := []kgo.Opt{kgo.ClientID("millrace-streams/" + s.options.App), kgo.MetadataMinAge(metadataMinAge)}
+	return slices.Concat(own, s.options.Client, []kgo.Opt{kgo.WithHooks(s.reach)})
 }
 
 func (s *Shell) groupOptions() consumer.Options {
@@ -255,6 +263,7 @@ func (s *Shell) groupOptions() consumer.Options {
 		Retry: s.retry, Rebalanced: s.rebalanced, Logger: s.logger,
 	}
 	if o.ExactlyOnce {
+		options.TransactionTimeout = o.CommitInterval + o.ProcessTimeout + transactionMore
 		options.TransactionalID = o.App + "-" + s.identity.ProcessID
 	}
 	return options
@@ -358,6 +367,11 @@ func (s *Shell) rebalanced(partitions []consumer.TopicPartition) {
 
 // refresh tells which tasks are ready.
 func (s *Shell) refresh() {
+	select {
+	case <-s.asked:
+		s.phases.enter(PhaseStopping, nil) // tasks that are closed now are not to be restored
+	default:
+	}
 	ready := map[string]bool{}
 	for _, l := range s.all() {
 		if l.running() != nil {
