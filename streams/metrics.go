@@ -68,7 +68,7 @@ const figuresTimeout = time.Second
 // Collector returns the metrics of the application in this process, for a prometheus.Registerer. Each has the label app. Several
 // applications may be in one registry; counting costs records nothing but plain additions. It may be called before Run.
 func (a *App) Collector() prometheus.Collector {
-	return newCollector(a.config.App, a.State, a.counters, func() (databases []*state.DB) {
+	return newCollector(a.options.App, a.State, a.counters, func() (databases []*state.DB) {
 		for _, task := range a.shell.Tasks() {
 			if db := task.DB(); db != nil {
 				databases = append(databases, db)

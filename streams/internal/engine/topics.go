@@ -157,9 +157,9 @@ func changelogTopic(app string, sub *Subtopology, spec state.Spec, tasks int) wa
 		configs: map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"},
 		why:     fmt.Sprintf("the tasks of %s, of which store %s is", sub.Name, spec.Name),
 	}
-	if retentionMs := int64(0); retentionMs > 0 {
+	if spec.RetentionMs > 0 {
 		w.configs["cleanup.policy"] = "compact,delete"
-		w.configs["retention.ms"] = strconv.FormatInt(retentionMs+windowRetentionMore.Milliseconds(), 10)
+		w.configs["retention.ms"] = strconv.FormatInt(spec.RetentionMs+windowRetentionMore.Milliseconds(), 10)
 		w.configs["segment.bytes"] = strconv.Itoa(internalSegmentBytes)
 	}
 	return w
