@@ -106,7 +106,7 @@ func walk[R any](app *App, store string, rows func(*state.DB) iter.Seq2[R, error
 // holders returns the tasks of this process that have a store, by partition; at least one.
 func (a *App) holders(store string) ([]*engine.Task, error) {
 	if a.topology.graph.Store(store) == nil {
-		return nil, fmt.Errorf("the topology of %s has no store %s", a.config.App, store)
+		return nil, fmt.Errorf("the topology of %s has no store %s", a.options.App, store)
 	}
 	tasks := slices.DeleteFunc(a.shell.Tasks(), func(t *engine.Task) bool { return t.Spread(store) == 0 })
 	if len(tasks) == 0 {
