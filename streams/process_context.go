@@ -59,9 +59,7 @@ func (c *Context[K, V]) Schedule(kind TimeKind, every time.Duration, f func(ctx 
 	m := &engine.Meta{}
 	fire := func(nowMs int64) error {
 		*m = engine.Meta{TimestampMs: nowMs, At: c.node}
-		inHand, err := c.meta, c.forwardErr
 		c.meta, c.forwardErr = m, nil
-		defer func() { c.meta, c.forwardErr = inHand, err }()
 		c.site.SetTime(nowMs)
 		c.site.Wait(c.node, m)
 		if err := f(c, time.UnixMilli(nowMs)); err != nil {

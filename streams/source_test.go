@@ -49,6 +49,21 @@ func TestTimestampsFromTheContents(t *testing.T) {
 	}
 }
 
+// TestRecordsThatAreUsedAgainAreDecodedAgain gives a task the same structs with other contents, as a pool of records does.
+func TestRecordsThatAreUsedAgainAreDecodedAgain(t *testing.T) {
+	var seen []int64
+	topology := NewTopology()
+	From(topology, numbers, TimestampBy(func(key, _ int64) time.Time { return time.UnixMilli(key) })).
+		Peek(func(key, _ int64) { seen = append(seen, key) })
+	f := &feeding{task: newHarness(t, topology).tasks[0], records: numberRecords(1)}
+	f.run(t)
+	f.records[0].Key = numberRecords(2)[1].Key
+	f.run(t)
+	if !slices.Equal(seen, []int64{0, 1}) {
+		t.Errorf("seen %v", seen)
+	}
+}
+
 func TestATopicThatIsReadTwice(t *testing.T) {
 	topology := NewTopology()
 	From(topology, texts).To(result)

@@ -120,6 +120,22 @@ func TestStatelessOperators(t *testing.T) {
 	}
 }
 
+// TestOperatorsLeaveTheRecordToTheirSiblings connects a sink behind operators that give records a key: it gets them without.
+func TestOperatorsLeaveTheRecordToTheirSiblings(t *testing.T) {
+	topology := NewTopology()
+	s := From(topology, texts)
+	keyed := SelectKey(s, func(_, value string) string { return value })
+	Map(s, func(_, value string) (string, string) { return value, value }).Merge(keyed).To(NewTopic("keyed", serde.String, serde.String))
+	s.To(result)
+	h := newHarness(t, topology)
+	if err := h.send("in", 1, nil, []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(append(h.text("keyed"), h.text("out")...), " "); got != "v=v@1 v=v@1 -=v@1" {
+		t.Error(got)
+	}
+}
+
 func TestHeadersAreKept(t *testing.T) {
 	topology := NewTopology()
 	s := Map(From(topology, texts), func(key, value string) (string, string) { return key, value })

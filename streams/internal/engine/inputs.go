@@ -46,8 +46,9 @@ func (in *input) add(records []*kgo.Record, next, end int64) error {
 
 func (in *input) waiting() int { return len(in.queue) - in.head }
 
-// isBehind says whether the partition is known to have records that have not been fetched, or nothing is known of it.
-func (in *input) isBehind() bool { return in.next < 0 || in.next < in.end }
+// isBehind says whether the partition is known to have records that have not been fetched, or nothing is known of it: then next is
+// below the end 0.
+func (in *input) isBehind() bool { return in.next < in.end }
 
 // take removes the head.
 func (in *input) take() *kgo.Record {
