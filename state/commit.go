@@ -11,13 +11,18 @@ import (
 // changed first. A nil value is a deletion, the timestamp that of the record that made the change. The slices stay valid, and as they
 // are, until the next Flush, so a producer needs no copy. Changes made later belong to the next call. An error of emit is returned, and
 // all that changed remains to be handed out.
+//
+// Values of window and session stores have their timestamp in front, 8 bytes big endian. Their changelog is retained for some time, so
+// that the timestamps of its records have to be the wall clock: by those of the data, what is of last year would be deleted at once.
 func (db *DB) Changes(emit func(store string, key, value []byte, timestampMs int64) error) error {
 	if err := db.usable(); err != nil {
 		return err
 	}
 	for _, r := range db.open {
 		for _, s := range r.store.spaces() {
-			err := s.changes(func(key, value []byte, timestampMs int64) error { return emit(r.name, key, value, timestampMs) })
+			err := s.changes(func(key, stamped []byte, timestampMs int64) error {
+				return emit(r.name, key, r.unstamped(stamped), timestampMs)
+			})
 			if err != nil {
 				db.spaces(space.refuse)
 				return fmt.Errorf("changes of store %s: %w", r.name, err)
@@ -27,6 +32,14 @@ func (db *DB) Changes(emit func(store string, key, value []byte, timestampMs int
 	db.spaces(space.accept)
 	db.dirtyBytes = 0
 	return nil
+}
+
+// unstamped returns a value as the store's changelog has it.
+func (r *registration) unstamped(stamped []byte) []byte {
+	if stamped == nil || !r.isKV() {
+		return stamped
+	}
+	return stamped[timestampBytes:]
 }
 
 // Commit says that Kafka has committed what Changes handed out, and which position that is. Queries see it from now on. It reaches the

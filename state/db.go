@@ -50,6 +50,9 @@ type registration struct {
 	restored []changeRef // not yet in Pebble
 }
 
+// isKV says whether the store's changelog has its values as they are.
+func (r *registration) isKV() bool { return r.record.Kind == KindKV.String() }
+
 // openStore is what a DB asks of a store.
 type openStore interface {
 	// spaces are the store's overlays, in the order of their prefixes.

@@ -21,6 +21,11 @@ func OpenKV[K, V any](db *DB, d KV[K, V]) (*KVStore[K, V], error) {
 	})
 }
 
+func (d KV[K, V]) open(db *DB) error {
+	_, err := OpenKV(db, d)
+	return err
+}
+
 // Get returns a key's value.
 func (s *KVStore[K, V]) Get(key K) (value V, found bool, err error) {
 	encoded, err := s.encode(key)

@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// changes encodes what is dirty, in the order in which it first became so, and hands it out. Until accept, it counts as dirty still.
-func (o *overlay[V]) changes(emit func(key, value []byte, timestampMs int64) error) error {
+// changes encodes what is dirty, in the order in which it first became so, and hands it out, values with their timestamps in front.
+// Until accept, it counts as dirty still.
+func (o *overlay[V]) changes(emit func(key, stamped []byte, timestampMs int64) error) error {
 	for _, n := range o.dirty {
 		s := o.table.at(n)
 		encoded, ref, err := o.encode(s)
@@ -19,11 +20,11 @@ func (o *overlay[V]) changes(emit func(key, value []byte, timestampMs int64) err
 		}
 		keyStart := entryHeaderBytes + len(o.prefix)
 		keyEnd := keyStart + int(s.keyBytes) + len(o.suffix)
-		var value []byte
+		var stamped []byte
 		if s.state&slotPresent != 0 {
-			value = encoded[keyEnd+timestampBytes : len(encoded) : len(encoded)]
+			stamped = encoded[keyEnd:len(encoded):len(encoded)]
 		}
-		if err := emit(encoded[keyStart:keyEnd:keyEnd], value, s.timestampMs); err != nil {
+		if err := emit(encoded[keyStart:keyEnd:keyEnd], stamped, s.timestampMs); err != nil {
 			return err
 		}
 	}

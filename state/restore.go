@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// Restore takes one record of a store's changelog, in the order of the changelog; a nil value is a deletion. It keeps no slice. It
+// Restore takes one record of a store's changelog, as Changes has handed it out, in the order of the changelog; a nil value is a
+// deletion. It keeps no slice. It
 // writes when 64 MiB have come together, without moving the position: until RestoreDone the state may contain more than the position
 // says, which a replay from there heals, since the last record of each key wins.
 func (db *DB) Restore(store string, key, value []byte, timestampMs int64) error {
@@ -70,10 +71,16 @@ func (db *DB) restoreRecord(r *registration, key, value []byte, timestampMs int6
 		r.restored = append(r.restored, ref)
 		db.restored += int64(len(encoded))
 	}
+	if value != nil && !r.isKV() {
+		if len(value) < timestampBytes {
+			return fmt.Errorf("a value of %d bytes, too short for the timestamp in front: this is not a record of its changelog", len(value))
+		}
+		timestampMs, value = int64(binary.BigEndian.Uint64(value)), value[timestampBytes:]
+	}
 	if r.store != nil {
 		return r.store.restore(key, value, timestampMs, put)
 	}
-	if r.record.Kind != KindKV.String() {
+	if !r.isKV() {
 		return errors.New("open the store first")
 	}
 	put(storePrefix(r.record.ID), key, value, timestampMs)

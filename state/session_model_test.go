@@ -181,7 +181,7 @@ func (w *sessionWorld) reopen(crash func() *vfs.MemFS) {
 		if r.deleted {
 			value = nil
 		}
-		w.check(w.db.Restore("clicks", []byte(r.key), value, r.timestampMs))
+		w.check(w.db.Restore("clicks", []byte(r.key), value, wallMs))
 	}
 	w.check(w.db.RestoreDone(w.position(int64(len(w.log)))))
 	w.same(w.committed)

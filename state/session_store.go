@@ -40,6 +40,11 @@ func OpenSession[K, V any](db *DB, d Session[K, V]) (*SessionStore[K, V], error)
 	})
 }
 
+func (d Session[K, V]) open(db *DB) error {
+	_, err := OpenSession(db, d)
+	return err
+}
+
 // Get returns a key's sessions by start, nil if it has none. The caller may change them, and then has to Put them.
 func (s *SessionStore[K, V]) Get(key K) ([]SessionOf[V], error) {
 	encoded, err := s.encode(key)

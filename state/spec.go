@@ -34,6 +34,17 @@ type Spec struct {
 // Store is the descriptor of a store: a KV, a Window or a Session.
 type Store interface {
 	Spec() Spec
+	open(db *DB) error
+}
+
+// OpenStores opens stores before anyone asks for them by their types: window and session stores are restored only when they are open.
+func (db *DB) OpenStores(stores ...Store) error {
+	for _, store := range stores {
+		if err := store.open(db); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // KV describes a store that has a value for each key. It is a plain value: two with the same name describe the same store.

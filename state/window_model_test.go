@@ -155,7 +155,7 @@ func (w *windowWorld) recover() {
 			value = nil
 		}
 		apply(rows, r)
-		w.check(w.db.Restore("views", []byte(r.key), value, r.timestampMs))
+		w.check(w.db.Restore("views", []byte(r.key), value, wallMs))
 	}
 	w.check(w.db.RestoreDone(w.position(int64(len(w.log)))))
 	floorMs = w.floors[len(w.floors)-1]
@@ -174,13 +174,16 @@ func (w *windowWorld) recover() {
 	w.same(w.current)
 }
 
+// wallMs is the time that records of the changelogs of windows and sessions have.
+const wallMs = 1_800_000_000_000
+
 func apply(rows map[windowKey]row, r logRecord) {
 	cut := len(r.key) - 8
 	at := windowKey{int64(binary.BigEndian.Uint64([]byte(r.key[cut:]))), r.key[:cut]}
 	if r.deleted {
 		delete(rows, at)
 	} else {
-		rows[at] = row{r.value, r.timestampMs}
+		rows[at] = row{r.value[8:], r.timestampMs} // the timestamp is in front too
 	}
 }
 

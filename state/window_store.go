@@ -45,6 +45,11 @@ func OpenWindow[K, V any](db *DB, d Window[K, V]) (*WindowStore[K, V], error) {
 	return store, errors.Join(err, loading)
 }
 
+func (d Window[K, V]) open(db *DB) error {
+	_, err := OpenWindow(db, d)
+	return err
+}
+
 // Get returns a key's value in the window that begins at startMs.
 func (s *WindowStore[K, V]) Get(key K, startMs int64) (value V, found bool, err error) {
 	windows := s.windows.find(startMs)

@@ -133,7 +133,7 @@ func TestARestorePassesOverExpiredWindows(t *testing.T) {
 	db, store := openVisitors(t, vfs.NewMem(), d)
 	for _, startMs := range []int64{0, 30, 10, 9, 29} {
 		key := binary.BigEndian.AppendUint64([]byte("home"), uint64(startMs))
-		check(t, db.Restore("visitors", key, []byte("\x00\x00\x00\x00\x00\x00\x00\x01"), 0))
+		check(t, db.Restore("visitors", key, append(make([]byte, 8), 0, 0, 0, 0, 0, 0, 0, 1), 0))
 	}
 	check(t, db.RestoreDone(state.Position{}))
 	if got := starts(t, store); got != "[0 10 29 30]" { // 0 came before anybody could know

@@ -57,6 +57,9 @@ func Process[K, V, K2, V2 any](s Stream[K, V], name string, processor func() Pro
 		n.Stores = append(n.Stores, store.Spec().Name)
 	}
 	return operator(s, n, func(b *build, node *engine.Node, next receive[K2, V2]) (receive[K, V], error) {
+		if err := b.site.DB().OpenStores(options.Stores...); err != nil {
+			return nil, err
+		}
 		p := &processing[K, V, K2, V2]{processor: processor(), policy: options.OnError.engine,
 			ctx: &Context[K2, V2]{site: b.site, node: node, stores: n.Stores, next: next}}
 		p.begin()

@@ -27,3 +27,21 @@ func KVStore[K, V any](ctx Stores, store state.KV[K, V]) (*state.KVStore[K, V], 
 	}
 	return state.OpenKV(db, store)
 }
+
+// WindowStore returns a store of the task, as KVStore does.
+func WindowStore[K, V any](ctx Stores, store state.Window[K, V]) (*state.WindowStore[K, V], error) {
+	db, err := ctx.storesOf(store.Name())
+	if err != nil {
+		return nil, err
+	}
+	return state.OpenWindow(db, store)
+}
+
+// SessionStore returns a store of the task, as KVStore does.
+func SessionStore[K, V any](ctx Stores, store state.Session[K, V]) (*state.SessionStore[K, V], error) {
+	db, err := ctx.storesOf(store.Name())
+	if err != nil {
+		return nil, err
+	}
+	return state.OpenSession(db, store)
+}

@@ -211,6 +211,45 @@ func TestProcessorsOpenTheStoresThatTheyNamed(t *testing.T) {
 	}
 }
 
+// TestProcessorsHaveStoresOfAllKinds opens them by their types only when a record comes: they are open for a restore before.
+func TestProcessorsHaveStoresOfAllKinds(t *testing.T) {
+	views := state.NewWindow("views", serde.String, serde.Int64)
+	visits := state.NewSession("visits", serde.String, serde.Int64)
+	topology := NewTopology()
+	processFunc(From(topology, texts), ProcessOptions{Stores: []state.Store{views, visits, lengths}},
+		func(ctx *Context[string, string], r Record[string, string]) error {
+			windows, err := WindowStore(ctx, views)
+			if err != nil {
+				return err
+			}
+			sessions, err := SessionStore(ctx, visits)
+			if err != nil {
+				return err
+			}
+			at := r.Timestamp.UnixMilli()
+			return errors.Join(windows.Put(r.Key, at, 1), sessions.Put(r.Key, []state.SessionOf[int64]{{StartMs: at, EndMs: at, Value: 2}}, at))
+		}).To(result)
+	h := newHarness(t, topology)
+	for _, store := range []string{"views", "visits"} {
+		if err := h.tasks[0].DB().Restore(store, []byte("12345678k"), nil, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := h.tasks[0].DB().RestoreDone(state.Position{}); err != nil {
+		t.Fatal(err)
+	}
+	h.mustSend("in", 5, "k", "v")
+	h.commit()
+	for _, store := range []string{"views", "visits"} {
+		if changes := h.topics["app-"+store+"-changelog"]; len(changes) != 1 || !changes[0].Timestamp.Equal(h.now) {
+			t.Errorf("changes of %s: %v", store, changes)
+		}
+	}
+	if changes := h.topics["app-lengths-changelog"]; len(changes) != 0 {
+		t.Errorf("%d changes", len(changes))
+	}
+}
+
 func TestErrorsOfTimersAndOfInitEndTheTask(t *testing.T) {
 	topology := NewTopology()
 	Process(From(topology, texts), "late", func() Processor[string, string, string, string] { return failingTimer{} },

@@ -20,7 +20,8 @@ type Changelog struct {
 	Partition int32
 	state.Changelog
 
-	prepared *kgo.Record // the last record of the commit that is under way; nil: it has none
+	isRetained bool        // for some time only: the broker goes by the timestamps of the records, so that these are the wall clock
+	prepared   *kgo.Record // the last record of the commit that is under way; nil: it has none
 }
 
 // Changelogs returns the changelogs of the task's stores, in the order of the stores.
@@ -36,7 +37,8 @@ func (t *Task) openChangelogs() {
 	for _, spec := range t.sub.Stores {
 		t.changelogs = append(t.changelogs, &Changelog{
 			Store: spec.Name, Topic: graph.ChangelogTopic(t.site.environment.App, spec.Name), Partition: t.site.id.Partition,
-			Changelog: t.site.db.Position().Changelogs[spec.Name],
+			Changelog:  t.site.db.Position().Changelogs[spec.Name],
+			isRetained: spec.Kind != state.KindKV,
 		})
 	}
 }
@@ -160,6 +162,9 @@ func (t *Task) produceChange(store string, key, value []byte, timestampMs int64)
 	record := s.outbox.record()
 	record.Topic, record.Partition, record.Key, record.Value = log.Topic, log.Partition, key, value
 	record.Timestamp = time.UnixMilli(timestampMs)
+	if log.isRetained {
+		record.Timestamp = time.UnixMilli(s.nowMs)
+	}
 	if size := sizeOf(record); size > s.recordBytesMax {
 		return &NodeError{Node: store, Err: fmt.Errorf(
 			"the value of key %.64q has %d bytes, a record of changelog %s has at most %d: keep less in a value",

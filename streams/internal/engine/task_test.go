@@ -413,3 +413,78 @@ func TestACodecThatPanicsInACommitEndsTheTask(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestChangelogsOfWindowsGoByTheWallClock has data of years ago: by its own timestamps the broker would delete its changelog at once.
+func TestChangelogsOfWindowsGoByTheWallClock(t *testing.T) {
+	perDay := state.NewWindow("per-day", serde.String, serde.Int64)
+	visits := state.NewSession("visits", serde.String, serde.Int64)
+	described := &graph.Topology{}
+	described.AddTopic(graph.Topic{Name: "in"})
+	var windows *state.WindowStore[string, int64]
+	var sessions *state.SessionStore[string, int64]
+	sub := &Subtopology{Subtopology: &graph.Subtopology{Name: "per-day"}, Graph: described,
+		Stores: []state.Spec{perDay.Spec(), visits.Spec()},
+		Build: func(s *Site) (_ map[string]Input, err error) {
+			if windows, err = state.OpenWindow(s.DB(), perDay); err != nil {
+				return nil, err
+			}
+			if sessions, err = state.OpenSession(s.DB(), visits); err != nil {
+				return nil, err
+			}
+			return map[string]Input{"in": {Receive: func(r *kgo.Record) error {
+				s.Begin(s.Node("in"), r)
+				s.Observe(r.Timestamp.UnixMilli())
+				if err := windows.Put("a", 0, 7); err != nil {
+					return err
+				}
+				return sessions.Put("a", []state.SessionOf[int64]{{StartMs: 1, EndMs: 2, Value: 8}}, r.Timestamp.UnixMilli())
+			}}}, nil
+		}}
+	w := newWorld(t)
+	w.now = time.UnixMilli(1_800_000_000_000)
+	open := func() *Task {
+		task, err := OpenTask(sub, TaskID{Subtopology: "per-day", Partition: 2}, w.environment())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return task
+	}
+	task := open()
+	if err := errors.Join(task.RestoreDone(map[string]state.Changelog{}), task.Resume(nil)); err != nil {
+		t.Fatal(err)
+	}
+	w.add(task, 5, "a")
+	w.process(task)
+	w.prepare(task)
+	logs := map[string][]*kgo.Record{"per-day": w.take("app-per-day-changelog"), "visits": w.take("app-visits-changelog")}
+	if err := errors.Join(task.Close()); err != nil {
+		t.Fatal(err)
+	}
+	w.dir = t.TempDir()
+	task = open()
+	defer task.Close()
+	for store, log := range logs {
+		if len(log) != 1 || !log[0].Timestamp.Equal(w.now) {
+			t.Fatalf("changelog of %s: %v", store, log)
+		}
+		if err := task.Restore(store, log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := task.RestoreDone(map[string]state.Changelog{}); err != nil {
+		t.Fatal(err)
+	}
+	var rows []state.WindowRow[string, int64]
+	for row, err := range windows.Fetch("a", 0, 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) != 1 || rows[0].Value != 7 || rows[0].TimestampMs != 5 {
+		t.Errorf("%+v", rows)
+	}
+	if got, err := sessions.Get("a"); err != nil || len(got) != 1 || got[0].Value != 8 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
