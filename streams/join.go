@@ -10,55 +10,69 @@ import (
 // alike: topics of the same number of partitions, written by producers that choose partitions in the same way. The results have
 // the stream's timestamps. Records of the stream without a key or a value are left out and counted as null_key and null_value.
 func Join[K, V, T, R any](s Stream[K, V], table Table[K, T], join func(value V, row T) R) Stream[K, R] {
-	return joinTable(s, table, "join", func(value V, row T, found bool) (joined R, wanted bool) {
-		if !found {
-			return joined, false
-		}
-		return join(value, row), true
-	})
+	return joinTable(s, table, false, func(value V, row T, _ bool) R { return join(value, row) })
 }
 
-// LeftJoin is [Join] that keeps records whose key the table has not: their row is nil.
+// LeftJoin is [Join] that keeps records whose key the table has not, and those without a key: their row is nil.
 func LeftJoin[K, V, T, R any](s Stream[K, V], table Table[K, T], join func(value V, row *T) R) Stream[K, R] {
-	return joinTable(s, table, "left-join", func(value V, row T, found bool) (joined R, wanted bool) {
+	return joinTable(s, table, true, func(value V, row T, found bool) R {
 		if !found {
-			return join(value, nil), true
+			return join(value, nil)
 		}
-		return join(value, &row), true
+		kept := row
+		return join(value, &kept)
 	})
 }
 
-func joinTable[K, V, T, R any](s Stream[K, V], table Table[K, T], kind string, join func(V, T, bool) (R, bool)) Stream[K, R] {
+// joinTable looks rows up; left says that records without one are kept.
+func joinTable[K, V, T, R any](s Stream[K, V], table Table[K, T], left bool, join func(value V, row T, found bool) R) Stream[K, R] {
+	kind := "join"
+	if left {
+		kind = "left-join"
+	}
 	topology := s.port.topology
 	s.needKeysInPlace(kind, "call Repartition first")
 	if table.changes.topology != topology {
 		topology.fail(s.port.node.Name, "it is joined with table %s of another topology: describe both in one", table.changes.node.Name)
 		return Stream[K, R]{newPort[K, R](topology, s.port.node)}
 	}
-	node := graph.Node{Operator: kind, Stores: table.stores}
-	joined := operator(s, node, func(b *build, node *engine.Node, next receive[K, R]) (receive[K, V], error) {
-		look, err := table.lookup(b)
-		if err != nil {
-			return nil, err
-		}
-		here := place{b.site, node}
-		return func(key K, value V, m *engine.Meta) error {
-			m.Enter(node)
-			if leftOut(node, m) {
-				return nil
-			}
-			row, found, err := look(key)
-			if err != nil {
-				return here.failed(err, m)
-			}
-			result, wanted := join(value, row, found)
-			if !wanted {
-				return nil
-			}
-			node.Emitted++
-			return next(key, result, m)
-		}, nil
-	})
+	joined := operator(s, graph.Node{Operator: kind, Stores: table.stores},
+		func(b *build, node *engine.Node, next receive[K, R]) (receive[K, V], error) {
+			look, err := table.lookup(b)
+			return (&tableJoiner[K, V, T, R]{place{b.site, node}, left, look, join, next}).receive, err
+		})
 	joined.port.node.Parents = append(joined.port.node.Parents, table.changes.node)
 	return joined
+}
+
+// tableJoiner puts rows to the records of a stream.
+type tableJoiner[K, V, T, R any] struct {
+	place
+	left bool // records without a row are kept
+	look lookup[K, T]
+	join func(value V, row T, found bool) R
+	next receive[K, R]
+}
+
+func (j *tableJoiner[K, V, T, R]) receive(key K, value V, m *engine.Meta) error {
+	m.Enter(j.node)
+	if keyless := m.NoKey && j.left && !m.NoValue; !keyless && leftOut(j.node, m) {
+		return nil
+	}
+	row, found, err := j.find(key, m)
+	if err != nil {
+		return j.failed(err, m)
+	}
+	if !found && !j.left {
+		return nil
+	}
+	j.node.Emitted++
+	return j.next(key, j.join(value, row, found), m)
+}
+
+func (j *tableJoiner[K, V, T, R]) find(key K, m *engine.Meta) (row T, found bool, err error) {
+	if m.NoKey {
+		return row, false, nil
+	}
+	return j.look(key)
 }
