@@ -3,6 +3,7 @@ package streamstest
 import (
 	"context"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/millrace/millrace/state"
@@ -25,6 +26,23 @@ func Get[K comparable, V any](d *Driver, store state.KV[K, V], key K) (value V, 
 	d.t.Helper()
 	value, found = KV(d, store)[key]
 	return value, found
+}
+
+// Windows returns the committed windows of a window store that are not expired, partition by partition, each ordered as
+// state.QueryWindowRange has them.
+func Windows[K, V any](d *Driver, store state.Window[K, V]) []state.WindowRow[K, V] {
+	d.t.Helper()
+	return slices.Collect(rows(d, store.Name(), func(ctx context.Context, db *state.DB) iter.Seq2[state.WindowRow[K, V], error] {
+		return state.QueryWindowRange(ctx, db, store, nil, nil, math.MinInt64, math.MaxInt64)
+	}))
+}
+
+// Sessions returns the committed sessions of a session store that are not expired, partition by partition, by key and start.
+func Sessions[K, V any](d *Driver, store state.Session[K, V]) []state.SessionRow[K, V] {
+	d.t.Helper()
+	return slices.Collect(rows(d, store.Name(), func(ctx context.Context, db *state.DB) iter.Seq2[state.SessionRow[K, V], error] {
+		return state.QuerySessionRange(ctx, db, store, nil, nil)
+	}))
 }
 
 // rows walks over what a query finds in each task that has the store, in the order of the partitions.
