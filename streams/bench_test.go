@@ -2,11 +2,13 @@ package streams
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/millrace/millrace/state"
 	"github.com/millrace/millrace/streams/internal/engine"
 	"github.com/millrace/millrace/streams/serde"
 )
@@ -73,5 +75,45 @@ func BenchmarkStatelessFourOperators(b *testing.B) {
 	b.ResetTimer()
 	for range b.N/len(f.records) + 1 {
 		f.run(b)
+	}
+}
+
+// BenchmarkCount100kKeys counts records of 100,000 keys, and commits with a changelog every 50,000.
+func BenchmarkCount100kKeys(b *testing.B) {
+	topology := NewTopology()
+	From(topology, numbers).GroupByKey().Count(state.NewKV("counts", serde.Int64, serde.Int64))
+	benchmarkStateful(b, topology)
+}
+
+func benchmarkStateful(b *testing.B, topology *Topology) {
+	h := newHarness(b, topology)
+	h.keepNothing = true
+	const keys = 100_000
+	records := numberRecords(50_000)
+	f := &feeding{task: h.tasks[0], records: records}
+	random := rand.New(rand.NewPCG(1, 2))
+	timestampMs := int64(0)
+	feed := func() {
+		for _, record := range records {
+			timestampMs++
+			binary.BigEndian.PutUint64(record.Key, random.Uint64N(keys))
+			record.Timestamp = time.UnixMilli(timestampMs / 100)
+		}
+	}
+	commit := func() {
+		f.run(b)
+		h.commit()
+	}
+	for range 10 {
+		feed()
+		commit()
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N/len(records) + 1 {
+		b.StopTimer()
+		feed()
+		b.StartTimer()
+		commit()
 	}
 }
