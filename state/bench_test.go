@@ -78,12 +78,54 @@ func count(b *testing.B, db *state.DB, store *state.KVStore[key16, int64], keys 
 		}
 		entry.Set(entry.Value+1, int64(i))
 		if commit && i%50_000 == 49_999 {
-			if err := db.Changes(func(string, []byte, []byte, int64) error { return nil }); err != nil {
-				b.Fatal(err)
-			}
-			if err := db.Commit(state.Position{}); err != nil {
+			commitCounts(b, db)
+		}
+	}
+}
+
+// BenchmarkFlush writes a million changed keys in one batch; ns/op are of a key, with what Pebble does in the background until then.
+func BenchmarkFlush(b *testing.B) {
+	keys := sampleKeys(1<<20, 1<<30)
+	db, store := openCounts(b, state.Options{Dir: b.TempDir(), CacheBytes: 1 << 30, FlushRecords: 1 << 30, FlushBytes: 1 << 40})
+	defer db.Close()
+	b.ResetTimer()
+	for left := b.N; left > 0; left -= len(keys) {
+		b.StopTimer()
+		for _, key := range keys[:min(left, len(keys))] {
+			if err := store.Put(key, int64(left)); err != nil {
 				b.Fatal(err)
 			}
 		}
+		commitCounts(b, db)
+		b.StartTimer()
+		if err := db.Flush(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRestore takes records of a changelog in random order of their keys; ns/op are of a record.
+func BenchmarkRestore(b *testing.B) {
+	keys := sampleKeys(1<<21, 1<<30)
+	value := make([]byte, 8)
+	db, _ := openCounts(b, state.Options{Dir: b.TempDir()})
+	defer db.Close()
+	b.ResetTimer()
+	for i := range b.N {
+		if err := db.Restore("counts", keys[i&(len(keys)-1)][:], value, int64(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := db.RestoreDone(state.Position{}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+func commitCounts(b *testing.B, db *state.DB) {
+	if err := db.Changes(func(string, []byte, []byte, int64) error { return nil }); err != nil {
+		b.Fatal(err)
+	}
+	if err := db.Commit(state.Position{}); err != nil {
+		b.Fatal(err)
 	}
 }

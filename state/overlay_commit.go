@@ -3,10 +3,14 @@ package state
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
+// sparsePending is how many slots there must be for each pending one so that sorting those is faster than looking at all.
+const sparsePending = 16
+
 // changes encodes what is dirty, in the order in which it first became so, and hands it out, values with their timestamps in front.
-// Until accept, it counts as dirty still.
+// accept or refuse ends it.
 func (o *overlay[V]) changes(emit func(key, stamped []byte, timestampMs int64) error) error {
 	for _, n := range o.dirty {
 		s := o.table.at(n)
@@ -15,6 +19,7 @@ func (o *overlay[V]) changes(emit func(key, stamped []byte, timestampMs int64) e
 			return err
 		}
 		o.prepared = append(o.prepared, preparedSlot{n, ref})
+		s.state = s.state&^slotDirty | slotPrepared
 		if !o.logged {
 			continue
 		}
@@ -59,16 +64,21 @@ func (o *overlay[V]) encode(s *slot[V]) (encoded []byte, ref changeRef, err erro
 
 // accept says that all of Changes was given out.
 func (o *overlay[V]) accept() {
-	for _, n := range o.dirty {
-		s := o.table.at(n)
-		s.state = s.state&^slotDirty | slotPrepared
-	}
 	o.dirty = o.dirty[:0]
 	o.accepted = len(o.prepared)
 }
 
-// refuse says that it was not.
-func (o *overlay[V]) refuse() { o.prepared = o.prepared[:o.accepted] }
+// refuse says that it was not: what is dirty remains so.
+func (o *overlay[V]) refuse() {
+	for _, p := range o.prepared[o.accepted:] {
+		s := o.table.at(p.n)
+		s.state = s.state&^slotPrepared | slotDirty
+	}
+	o.prepared = o.prepared[:o.accepted]
+	for _, p := range o.prepared { // by an earlier call
+		o.table.at(p.n).state |= slotPrepared
+	}
+}
 
 // commit says that Kafka has what Changes gave out.
 func (o *overlay[V]) commit() {
@@ -86,23 +96,48 @@ func (o *overlay[V]) commit() {
 // write puts what is pending into a batch, in key order.
 func (o *overlay[V]) write(w *batchWriter) error {
 	w.items = w.items[:0]
-	for _, n := range o.pending {
-		w.items = append(w.items, sortItem{value: uint64(n)})
-	}
-	sortByKey(w.items, func(n uint64) []byte { return o.table.key(o.table.at(uint32(n))) })
+	o.eachPending(func(s *slot[V]) { w.items = append(w.items, sortItem{value: uint64(s.pending)}) })
+	common := o.commonPrefix()
+	i := 0
+	o.eachPending(func(s *slot[V]) {
+		w.items[i].head = head(o.table.key(s)[common:])
+		i++
+	})
+	w.sort(func(ref uint64) []byte { return o.db.arena.at(changeRef(ref)).key })
 	for _, item := range w.items {
-		if err := w.put(o.db.arena.at(o.table.at(uint32(item.value)).pending)); err != nil {
+		if err := w.put(o.db.arena.at(changeRef(item.value))); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// commonPrefix returns how many bytes all pending keys begin with in common.
+func (o *overlay[V]) commonPrefix() int {
+	var common prefix
+	o.eachPending(func(s *slot[V]) { common.add(o.table.key(s)) })
+	return len(common.bytes)
+}
+
+// eachPending visits the pending slots in the order in which they lie in memory: in any other one, each would be a miss of the caches.
+func (o *overlay[V]) eachPending(visit func(s *slot[V])) {
+	if len(o.pending) < int(o.table.next)/sparsePending {
+		slices.Sort(o.pending)
+		for _, n := range o.pending {
+			visit(o.table.at(n))
+		}
+		return
+	}
+	for n := range o.table.next {
+		if s := o.table.at(n); s.pending != 0 {
+			visit(s)
+		}
+	}
+}
+
 // written says that Pebble has what write put into the batch.
 func (o *overlay[V]) written() {
-	for _, n := range o.pending {
-		o.table.at(n).pending = 0
-	}
+	o.eachPending(func(s *slot[V]) { s.pending = 0 })
 	o.pending = o.pending[:0]
 	o.order.forget()
 }

@@ -132,7 +132,7 @@ func (db *DB) writeRestoredChanges(w *batchWriter) error {
 		for _, ref := range r.restored {
 			w.items = append(w.items, sortItem{value: uint64(ref)})
 		}
-		sortByKey(w.items, key)
+		w.sortByKey(key)
 		for i, item := range w.items {
 			c := db.arena.at(changeRef(item.value))
 			if i+1 < len(w.items) && w.items[i+1].head == item.head && string(key(w.items[i+1].value)) == string(c.key) {
