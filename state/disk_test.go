@@ -115,14 +115,14 @@ func failAt(t *testing.T, n int64, once bool) (failed bool) {
 		}
 		closed = w.db.Close()
 	}
-	if full.Load() == 1 && first == nil && closed == nil && !once {
-		t.Errorf("call %d failed, and nobody was told", n)
-	}
 	failed = full.Load() == 1
 	full.Store(-1)
 	w.t = t
 	w.place = fmt.Sprintf("call %d, once %v", n, once)
 	w.open()
+	if at := w.db.Position().CommitID; first == nil && closed == nil && at != fmt.Sprint(w.commits) {
+		t.Errorf("call %d failed, nobody was told, and the position is of commit %s of %d", n, at, w.commits)
+	}
 	w.recover()
 	smallRun(w, 10)
 	w.reopen()
