@@ -53,13 +53,17 @@ func drawEvents(r *rapid.T, disorderMs int64, pauses bool) (all []event) {
 			all = append(all, event{pause: time.Duration(rapid.IntRange(1, 60).Draw(r, "for")) * time.Millisecond})
 		}
 		baseMs += rapid.SampledFrom([]int64{0, 0, 1, 3, 7, 20, 100}).Draw(r, "step")
-		all = append(all, event{
+		one := event{
 			key:     rapid.SampledFrom([]string{"", "a", "b", "aa", "bb", "b\x00"}).Draw(r, "key"),
 			value:   fmt.Sprint(i),
 			ms:      max(0, baseMs-rapid.Int64Range(0, disorderMs).Draw(r, "behind")),
 			noKey:   rapid.IntRange(0, 19).Draw(r, "no key") == 0,
 			noValue: rapid.IntRange(0, 19).Draw(r, "no value") == 0,
-		})
+		}
+		if one.noKey {
+			one.key = ""
+		}
+		all = append(all, one)
 	}
 	return all
 }
@@ -67,10 +71,14 @@ func drawEvents(r *rapid.T, disorderMs int64, pauses bool) (all []event) {
 // modelStart is early, so that timestamps may be ahead of the wall clock.
 var modelStart = time.UnixMilli(100)
 
-// runModel runs a topology on events, with what disturbs it unless calm.
-func runModel(t *testing.T, r *rapid.T, top *streams.Topology, events []event, calm bool) *streamstest.Driver {
+// runModel runs a topology on events, with what disturbs it unless calm. outputs are topics with as many partitions as the input.
+func runModel(t *testing.T, r *rapid.T, top *streams.Topology, events []event, calm bool, outputs ...string) *streamstest.Driver {
+	partitions := map[string]int{"in": modelPartitions}
+	for _, topic := range outputs {
+		partitions[topic] = modelPartitions
+	}
 	d := streamstest.New(rapidTB{t, r}, top, streamstest.Options{
-		Partitions:   map[string]int{"in": modelPartitions, "out": modelPartitions, "late": modelPartitions},
+		Partitions:   partitions,
 		Seed:         rapid.Uint64().Draw(r, "seed"),
 		BatchMax:     rapid.IntRange(1, 10).Draw(r, "batch"),
 		CommitEvery:  rapid.IntRange(0, 10).Draw(r, "commit every"),
@@ -84,20 +92,24 @@ func runModel(t *testing.T, r *rapid.T, top *streams.Topology, events []event, c
 			d.Advance(e.pause)
 			continue
 		}
-		options := []streamstest.SendOption{at(e.ms), streamstest.OnPartition(partitionOf(e.key))}
-		if e.noKey {
-			options = append(options, streamstest.NoKey())
-		}
-		if e.noValue {
-			options = append(options, streamstest.NoValue())
-		}
-		streamstest.Send(d, modelIn, e.key, e.value, options...)
+		e.send(d, modelIn)
 		if !calm {
 			disturb(r, d)
 		}
 	}
 	d.Drain()
 	return d
+}
+
+func (e event) send(d *streamstest.Driver, topic streams.Topic[string, string]) {
+	options := []streamstest.SendOption{at(e.ms), streamstest.OnPartition(partitionOf(e.key))}
+	if e.noKey {
+		options = append(options, streamstest.NoKey())
+	}
+	if e.noValue {
+		options = append(options, streamstest.NoValue())
+	}
+	streamstest.Send(d, topic, e.key, e.value, options...)
 }
 
 func disturb(r *rapid.T, d *streamstest.Driver) {

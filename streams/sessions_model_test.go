@@ -127,7 +127,7 @@ func TestSessionsGiveWhatANaiveModelGives(t *testing.T) {
 		of := windows.Sessions(millis(gapMs)).Grace(millis(how.graceMs)).Idle(millis(how.idleMs)).MaxAhead(millis(how.aheadMs))
 
 		events := drawEvents(r, 60, true)
-		d := runModel(t, r, sessionTopology(of, how, keepMs), events, how.idleMs > 0)
+		d := runModel(t, r, sessionTopology(of, how, keepMs), events, how.idleMs > 0, "out", "late")
 		gotResults, gotLate := perPartition(d, modelOut), perPartition(d, modelLate)
 		for partition := range modelPartitions {
 			m := &sessionModel{timing: how, gapMs: gapMs}
@@ -147,7 +147,7 @@ func TestSessionsAreThoseOfTheSortedRecords(t *testing.T) {
 		for _, key := range []string{"a", "aa"} { // closes all others, in both partitions
 			events = append(events, event{key: key, value: "end", ms: 1_000_000})
 		}
-		d := runModel(t, r, sessionTopology(of, timing{onClose: true}, 0), events, false)
+		d := runModel(t, r, sessionTopology(of, timing{onClose: true}, 0), events, false, "out", "late")
 
 		want := map[string][]windows.Window{}
 		slices.SortStableFunc(events, func(a, b event) int { return cmp.Compare(a.ms, b.ms) })

@@ -170,7 +170,7 @@ func TestWindowsGiveWhatANaiveModelGives(t *testing.T) {
 		w.Late().To(modelLate, byKey())
 
 		events := drawEvents(r, 60, true)
-		d := runModel(t, r, top, events, how.idleMs > 0)
+		d := runModel(t, r, top, events, how.idleMs > 0, "out", "late")
 		gotResults, gotLate := perPartition(d, modelOut), perPartition(d, modelLate)
 		for partition := range modelPartitions {
 			m := &windowModel{timing: how, sizeMs: sizeMs, everyMs: everyMs, moments: how.moments(ofPartition(events, partition))}
