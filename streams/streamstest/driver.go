@@ -145,7 +145,7 @@ func (d *Driver) step() (more bool, err error) {
 			return true, p.settle(p.commit())
 		}
 	}
-	return false, nil
+	return d.expire(), nil
 }
 
 // Commit lets all processes commit what they have done so far. What they have not read waits.

@@ -17,7 +17,7 @@ import (
 // caches, processes and orders of tasks, and with crashes, aborts, lost answers, pauses, lost disks and tasks that move. What is
 // committed, and what is in the stores, has to be the same.
 func TestDisturbancesChangeNothing(t *testing.T) {
-	for _, s := range subjects {
+	for _, s := range slices.Concat(subjects, windowSubjects) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(r *rapid.T) { s.check(t, r) })

@@ -92,6 +92,24 @@ func (d *Driver) restore(t *engine.Task, plan engine.RestorePlan) error {
 	return t.RestoreDone(reached)
 }
 
+// expire lets the coordinator lose patience with processes that stand still, if tasks wait for the end of their transactions.
+func (d *Driver) expire() (expired bool) {
+	for _, p := range d.processes {
+		for _, t := range p.tasks {
+			for _, s := range t.sources {
+				stable := s.log.Stable()
+				if !p.running() || stable == s.log.End() {
+					continue
+				}
+				if d.expireFrozen(); s.log.Stable() > stable {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // expireFrozen ends the transactions that processes hold open which stand still: the coordinator does so after a while, and who
 // waits for what they hold up goes on then.
 func (d *Driver) expireFrozen() {
