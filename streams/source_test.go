@@ -118,14 +118,18 @@ func TestMistakesOfADescription(t *testing.T) {
 	wrongTime := TimestampBy(func(int64, string) time.Time { return time.Time{} })
 	wrongPartition := PartitionBy(func(int64, string, int) int { return 0 })
 	for want, build := range map[string]func(t *Topology){
-		"TimestampBy has a func(int64, string) time.Time":     func(t *Topology) { From(t, texts, wrongTime).To(result) },
-		"PartitionBy has a func(int64, string, int) int":      func(t *Topology) { From(t, texts).To(result, wrongPartition) },
-		"it reads no topic: name at least one":                func(t *Topology) { FromAll[string, string](t, nil) },
-		"it merges streams of two topologies":                 func(t *Topology) { From(t, texts).Merge(other) },
-		"the topology reads no topic":                         func(t *Topology) {},
-		"node try-filter: it has no name":                     func(t *Topology) { TryFilter(From(t, texts), "", nil, Fail) },
-		"node process: it has no name":                        func(t *Topology) { Process[string, string, string, string](From(t, texts), "", nil, ProcessOptions{}) },
-		"node twice: a second node has this name":             func(t *Topology) { TryFilter(TryFilter(From(t, texts), "twice", nil, Fail), "twice", nil, Fail) },
+		"TimestampBy has a func(int64, string) time.Time": func(t *Topology) { From(t, texts, wrongTime).To(result) },
+		"PartitionBy has a func(int64, string, int) int":  func(t *Topology) { From(t, texts).To(result, wrongPartition) },
+		"it reads no topic: name at least one":            func(t *Topology) { FromAll[string, string](t, nil) },
+		"it merges streams of two topologies":             func(t *Topology) { From(t, texts).Merge(other) },
+		"the topology reads no topic":                     func(t *Topology) {},
+		"node try-filter: it has no name":                 func(t *Topology) { TryFilter(From(t, texts), "", nil, Fail) },
+		"node process: it has no name":                    func(t *Topology) { Process[string, string, string, string](From(t, texts), "", nil, ProcessOptions{}) },
+		"node twice: a second node has this name":         func(t *Topology) { TryFilter(TryFilter(From(t, texts), "twice", nil, Fail), "twice", nil, Fail) },
+		"op-1: it changes the keys": func(t *Topology) {
+			s := SelectKey(From(t, texts), func(_, value string) string { return value })
+			From(t, texts).Merge(s).Filter(nil).GroupByKey()
+		},
 		"topic in: it is used for repartitioning in two ways": func(t *Topology) { From(t, texts).Repartition(texts) },
 	} {
 		topology := NewTopology()
