@@ -36,10 +36,12 @@ func TestOutboxKeepsBytesUntilTheCommit(t *testing.T) {
 			}
 		}
 	}
-	for _, valueBytes := range []int{10, 3 * arenaBytesLeast, arenaBytes, 10} {
+	for _, c := range []struct{ records, valueBytes int }{
+		{3 * slabRecords / 2, 10}, {100, 3 * arenaBytesLeast}, {3 * chunksKeptMax, arenaBytes - arenaBytesLeast}, {3, arenaBytes}, {10, 10},
+	} {
 		produced = nil
-		fill(3*slabRecords/2, valueBytes)
-		check(3*slabRecords/2, valueBytes)
+		fill(c.records, c.valueBytes)
+		check(c.records, c.valueBytes)
 		if o.bytes() == 0 {
 			t.Error("nothing is in use")
 		}
