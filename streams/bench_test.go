@@ -11,6 +11,7 @@ import (
 	"github.com/millrace/millrace/state"
 	"github.com/millrace/millrace/streams/internal/engine"
 	"github.com/millrace/millrace/streams/serde"
+	"github.com/millrace/millrace/windows"
 )
 
 var numbers = NewTopic("numbers", serde.Int64, serde.Int64)
@@ -116,4 +117,11 @@ func benchmarkStateful(b *testing.B, topology *Topology) {
 		b.StartTimer()
 		commit()
 	}
+}
+
+// BenchmarkTumblingCount100kKeys does the same in windows of a second, of 100,000 records each.
+func BenchmarkTumblingCount100kKeys(b *testing.B) {
+	topology := NewTopology()
+	From(topology, numbers).GroupByKey().Window(windows.Tumbling(time.Second)).Count(state.NewWindow("counts", serde.Int64, serde.Int64))
+	benchmarkStateful(b, topology)
 }
