@@ -22,6 +22,7 @@ import (
 	"github.com/millrace/millrace/consumer"
 	"github.com/millrace/millrace/state"
 	"github.com/millrace/millrace/streams"
+	"github.com/millrace/millrace/streams/internal/engine"
 	"github.com/millrace/millrace/streams/serde"
 )
 
@@ -41,7 +42,7 @@ func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	c := &cluster{t: t, settings: broker.Options{
 		DataDir: t.TempDir(), Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler),
-		Config: map[string]string{"group.initial.rebalance.delay.ms": "0", "auto.create.topics.enable": "false"},
+		Config: map[string]string{"group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "100", "auto.create.topics.enable": "false"},
 	}}
 	c.start()
 	c.settings.Listen = c.broker.Addr().String()
@@ -191,6 +192,12 @@ type running struct {
 // run starts a topology. The test waits for its end.
 func (c *cluster) run(t *streams.Topology, config streams.Config) *running {
 	c.t.Helper()
+	return c.runAdapted(t, config, func(*engine.Options) {})
+}
+
+// runAdapted is run with other options of the engine.
+func (c *cluster) runAdapted(t *streams.Topology, config streams.Config, adapt func(*engine.Options)) *running {
+	c.t.Helper()
 	r := &running{t: c.t, result: make(chan error, 1), log: &journal{}}
 	config.Client = append(c.options(), config.Client...)
 	if config.App == "" {
@@ -213,7 +220,7 @@ func (c *cluster) run(t *streams.Topology, config streams.Config) *running {
 		}
 	}
 	var err error
-	if r.App, err = streams.New(t, config); err != nil {
+	if r.App, err = streams.NewAdapted(t, config, adapt); err != nil {
 		c.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -244,6 +251,9 @@ func (r *running) stop() error {
 	r.cancel()
 	return r.wait()
 }
+
+// tasks is how many tasks run.
+func (r *running) tasks() int { return streams.Tasks(r.App) }
 
 // mustStop is stop of an App that has not failed.
 func (r *running) mustStop() {

@@ -12,3 +12,6 @@ func NewAdapted(t *Topology, c Config, adapt func(*engine.Options)) (*App, error
 	a.shell = engine.NewShell(a.options)
 	return a, nil
 }
+
+// Tasks is how many tasks of an App run.
+func Tasks(a *App) int { return len(a.shell.Tasks()) }

@@ -16,9 +16,10 @@ import (
 type network struct {
 	mu      sync.Mutex
 	fault   fault
-	seen    int  // requests of the fault's kind
-	struck  bool // the fault has happened
-	down    bool // nothing gets through any more
+	seen    int      // requests of the fault's kind
+	struck  bool     // the fault has begun to happen
+	down    bool     // nothing gets through any more
+	lost    kmsg.Key // requests of this kind cut their connection; 0 (Produce) and less: none
 	conns   map[net.Conn]bool
 	struckc chan struct{} // closed when it has happened
 }
@@ -60,7 +61,7 @@ func (n *network) option() kgo.Opt {
 func (n *network) strikes(key kmsg.Key) (cut, sent bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.down {
+	if n.down || n.lost > 0 && key == n.lost {
 		return true, false
 	}
 	if key != n.fault.key || n.struck {
@@ -83,7 +84,9 @@ func (n *network) strike() {
 	select {
 	case <-n.struckc:
 	default:
-		close(n.struckc)
+		if n.struck {
+			close(n.struckc)
+		}
 	}
 }
 
@@ -94,18 +97,11 @@ func (n *network) takeDownLocked() {
 	}
 }
 
-// takeDown lets nothing through any more.
-func (n *network) takeDown() {
+// lose cuts the connection of each request of a kind; -1 ends that.
+func (n *network) lose(key kmsg.Key) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.takeDownLocked()
-}
-
-// bringUp lets everything through again.
-func (n *network) bringUp() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.down = false
+	n.lost = key
 }
 
 // faultConn is a connection of a client, which writes a request at a time.

@@ -8,42 +8,48 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// reach watches whether any broker can be reached: none can when a connection was refused and no other one is open. It is a
-// hook of the application's clients.
+// silenceMin is how long no broker has answered when one that refuses connections is taken for a sign that none can be reached.
+// A member of a group that can reach one hears from it more often.
+const silenceMin = time.Second
+
+// reach watches whether any broker can be reached. It is a hook of the application's clients.
 type reach struct {
 	changed func(away bool, err error)
 
 	mu struct {
 		sync.Mutex
-		open map[net.Conn]bool
-		away bool
+		answered time.Time // when a broker did last
+		away     bool
 	}
 }
 
-func newReach(changed func(away bool, err error)) *reach {
-	r := &reach{changed: changed}
-	r.mu.open = map[net.Conn]bool{}
-	return r
-}
+func newReach(changed func(away bool, err error)) *reach { return &reach{changed: changed} }
 
-// OnBrokerConnect notes a connection, or that there is none.
-func (r *reach) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// OnBrokerConnect notes that a broker refuses connections.
+func (r *reach) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err == nil {
-		r.mu.open[conn] = true
+		return // it may be closed before it has carried an answer
 	}
-	if away := err != nil && len(r.mu.open) == 0; away != r.mu.away && (away || err == nil) {
-		r.mu.away = away
-		r.changed(away, err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.mu.away && time.Since(r.mu.answered) >= silenceMin {
+		r.mu.away = true
+		r.changed(true, err)
 	}
 }
 
-// OnBrokerDisconnect notes the end of a connection.
-func (r *reach) OnBrokerDisconnect(_ kgo.BrokerMetadata, conn net.Conn) {
+// OnBrokerRead notes that a broker answers.
+func (r *reach) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, _ int, _, _ time.Duration, err error) {
+	if err != nil {
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.mu.open, conn)
+	r.mu.answered = time.Now()
+	if r.mu.away {
+		r.mu.away = false
+		r.changed(false, nil)
+	}
 }
 
 // isAway reports whether no broker can be reached.
