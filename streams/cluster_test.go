@@ -7,8 +7,8 @@ import (
 	"io"
 	"iter"
 	"log/slog"
-	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +36,7 @@ type cluster struct {
 	broker   *broker.Broker
 	client   *kgo.Client
 	admin    *kadm.Client
+	apps     []*running
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -72,9 +73,11 @@ func (c *cluster) options(more ...kgo.Opt) []kgo.Opt {
 	return append([]kgo.Opt{kgo.SeedBrokers(c.settings.Listen), kgo.AlwaysRetryEOF(), kgo.MetadataMinAge(50 * time.Millisecond)}, more...)
 }
 
+// topic creates a topic that keeps its records, whose timestamps are of 1970.
 func (c *cluster) topic(name string, partitions int) {
 	c.t.Helper()
-	if _, err := c.admin.CreateTopic(c.t.Context(), int32(partitions), 1, nil, name); err != nil {
+	configs := map[string]*string{"retention.ms": kadm.StringPtr("-1")}
+	if _, err := c.admin.CreateTopic(c.t.Context(), int32(partitions), 1, configs, name); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -173,9 +176,32 @@ func (c *cluster) eventually(what string, met func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			c.t.Fatalf("%s: not within %v", what, patience)
+			c.t.Fatalf("%s: not within %v\n%s", what, patience, c.situation())
 		}
 	}
+}
+
+// situation says where partitions, groups, tasks and goroutines are: what there is to go by when a test has waited in vain.
+func (c *cluster) situation() string {
+	var text strings.Builder
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ends, _ := c.admin.ListEndOffsets(ctx)
+	stable, _ := c.admin.ListCommittedOffsets(ctx)
+	committed, _ := c.admin.FetchOffsets(ctx, "app")
+	for _, end := range ends.Offsets().Sorted() {
+		last, _ := stable.Lookup(end.Topic, end.Partition)
+		at, _ := committed.Lookup(end.Topic, end.Partition)
+		fmt.Fprintf(&text, "%s/%d: end %d, stable end %d, committed %d %s\n", end.Topic, end.Partition, end.At, last.Offset, at.At, at.Metadata)
+	}
+	groups, _ := c.admin.DescribeGroups(ctx, "app")
+	fmt.Fprintf(&text, "group %+v\n", groups["app"])
+	for _, r := range c.apps {
+		fmt.Fprintf(&text, "app %s\n%s", r.State(), streams.Situation(r.App))
+	}
+	stacks := make([]byte, 4<<20)
+	text.Write(stacks[:runtime.Stack(stacks, true)])
+	return text.String()
 }
 
 // running is an App that runs.
@@ -226,6 +252,7 @@ func (c *cluster) runAdapted(t *streams.Topology, config streams.Config, adapt f
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	go func() { r.result <- r.App.Run(ctx) }()
+	c.apps = append(c.apps, r)
 	c.t.Cleanup(func() { _ = r.stop() })
 	return r
 }
@@ -354,18 +381,4 @@ func (c *counter) Process(ctx *streams.Context[string, int64], r streams.Record[
 func (c *cluster) wordTopics(partitions int) {
 	c.topic("lines", partitions)
 	c.topic("counts", partitions)
-}
-
-// topics returns the topics of the cluster with their partition counts.
-func (c *cluster) topics() map[string]int {
-	c.t.Helper()
-	details, err := c.admin.ListTopics(c.t.Context())
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	topics := map[string]int{}
-	for name, detail := range maps.All(details) {
-		topics[name] = len(detail.Partitions)
-	}
-	return topics
 }

@@ -1,6 +1,10 @@
 package streams
 
-import "github.com/millrace/millrace/streams/internal/engine"
+import (
+	"fmt"
+
+	"github.com/millrace/millrace/streams/internal/engine"
+)
 
 // NewAdapted is New with other options of the engine, as for its file system.
 func NewAdapted(t *Topology, c Config, adapt func(*engine.Options)) (*App, error) {
@@ -15,3 +19,11 @@ func NewAdapted(t *Topology, c Config, adapt func(*engine.Options)) (*App, error
 
 // Tasks is how many tasks of an App run.
 func Tasks(a *App) int { return len(a.shell.Tasks()) }
+
+// Situation says where the inputs of the tasks are.
+func Situation(a *App) (text string) {
+	for _, task := range a.shell.Tasks() {
+		text += fmt.Sprintf("task %v: doing %q\n", task.ID(), task.Doing())
+	}
+	return text + fmt.Sprintf("%+v\n", a.counters.Inputs())
+}
