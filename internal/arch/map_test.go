@@ -126,8 +126,9 @@ func TestGoOnPagesIsInAnExample(t *testing.T) {
 		}
 		return string(text)
 	}
-	examples := read("broker/example_test.go") + read("consumer/example_test.go") + read("streams/streamstest/example_test.go")
-	for _, page := range []string{"README.md", "docs/consumer.md", "docs/streams/testing.md"} {
+	examples := read("broker/example_test.go") + read("consumer/example_test.go") + read("streams/streamstest/example_test.go") +
+		read("streams/example_time_test.go")
+	for _, page := range []string{"README.md", "docs/consumer.md", "docs/streams/testing.md", "docs/streams/windows-and-time.md"} {
 		for _, violation := range checkSnippets(read(page), examples) {
 			t.Error(page + ": " + violation)
 		}
