@@ -71,8 +71,8 @@ func (t Time) Starts(timestampMs int64) (firstMs int64, count int, stepMs int64)
 		return 0, 0, t.everyMs
 	}
 	last := timestampMs - timestampMs%t.everyMs
-	count = int((t.sizeMs-1-(timestampMs-last))/t.everyMs) + 1
-	count = int(min(int64(count), last/t.everyMs+1))
+	earlier := min((t.sizeMs-1-(timestampMs-last))/t.everyMs, last/t.everyMs) // none begins before 1970
+	count = int(earlier) + 1
 	return last - int64(count-1)*t.everyMs, count, t.everyMs
 }
 

@@ -88,6 +88,13 @@ func TestEveryTimestampIsInOneTumblingWindow(t *testing.T) {
 	})
 }
 
+func TestTheLastMomentOfTime(t *testing.T) {
+	w := windows.Tumbling(time.Millisecond)
+	if first, count, _ := w.Starts(math.MaxInt64); first != math.MaxInt64 || count != 1 {
+		t.Fatalf("%d windows from %d", count, first)
+	}
+}
+
 func TestStartsAllocatesNothing(t *testing.T) {
 	w := windows.Hopping(time.Hour, time.Minute)
 	if n := testing.AllocsPerRun(100, func() { w.Starts(1 << 40) }); n != 0 {
