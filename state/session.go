@@ -18,7 +18,8 @@ func NewSession[K, V any](name string, key Codec[K], value Codec[V]) Session[K, 
 }
 
 // WithRetention keeps sessions until stream time is d past their end, for those who read them; never less than the sessions
-// themselves need, their gap and grace, which is the default.
+// themselves need, their gap and grace, which is the default. The operators see to that; a Processor with a store of its own calls
+// [SessionStore.Expire], and tells here how long the changelog has to last.
 func (d Session[K, V]) WithRetention(retention time.Duration) Session[K, V] {
 	d.retentionMs = retention.Milliseconds()
 	return d

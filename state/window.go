@@ -18,7 +18,8 @@ func NewWindow[K, V any](name string, key Codec[K], value Codec[V]) Window[K, V]
 }
 
 // WithRetention keeps windows until stream time is d past their start, for those who read them; never less than the windows
-// themselves need, their size and grace, which is the default.
+// themselves need, their size and grace, which is the default. The operators see to that; a Processor with a store of its own calls
+// [WindowStore.Expire], and tells here how long the changelog has to last.
 func (d Window[K, V]) WithRetention(retention time.Duration) Window[K, V] {
 	d.retentionMs = retention.Milliseconds()
 	return d
