@@ -10,7 +10,12 @@
 // What holds, and which tests fail when it does not:
 //
 //   - The disk has the state at its Position, whole batches, whenever a crash comes; replayed, it is what was committed:
-//     TestStoresAreWhatAModelIs.
+//     TestStoresAreWhatAModelIs, TestCrashAfterEveryFileOperation.
+//   - The first failure of the disk ends a DB, every later call tells it, and nothing is written any more: TestAFullDiskEndsTheDB.
+//   - Caches, flushes, commits and crashes leave no trace in what is stored: TestCachesAndFlushesLeaveNoTrace.
+//   - Queries see each key as it was committed, never older than before: TestQueriesNeverSeeHalfOfACommit.
+//   - A directory has one owner, and its bytes are read only as they were written: TestADirectoryHasOneOwner,
+//     TestAStoreOpensOnlyAsItWasWritten.
 //   - What is not committed is never written, and no query sees it: TestStoresAreWhatAModelIs.
 //   - Window and session stores are what a model is that keeps everything and looks at all of it, with expiry, crashes and queries:
 //     TestWindowStoreIsWhatAModelIs, TestSessionStoreIsWhatAModelIs.

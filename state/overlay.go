@@ -27,7 +27,6 @@ type overlay[V any] struct {
 	order    slotOrder
 	hand     uint32 // of eviction
 	scratch  []byte // begins with prefix
-	encoded  []byte
 }
 
 // preparedSlot is a slot and what Changes gave out of it.
