@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -77,14 +78,18 @@ func TestStoresAreWhatAModelIs(t *testing.T) {
 				for range rapid.IntRange(0, 4).Draw(t, "changes meanwhile") {
 					w.put(storeNames.Draw(t, "store"), someKeys.Draw(t, "key"), someValues.Draw(t, "value"))
 				}
+				if rapid.Bool().Draw(t, "changes fail meanwhile") {
+					w.changesFail()
+				}
 				w.queriesSeeWhatIsCommitted()
 				if rapid.Bool().Draw(t, "flush meanwhile") {
 					w.check(w.db.Flush())
 				}
 				w.finish(given, after)
 			},
-			"flush": func(*rapid.T) { w.check(w.db.Flush()) },
-			"abort": func(*rapid.T) { w.reopen() },
+			"changes fail": func(*rapid.T) { w.changesFail() },
+			"flush":        func(*rapid.T) { w.check(w.db.Flush()) },
+			"abort":        func(*rapid.T) { w.reopen() },
 			"abort after the changes were handed out": func(*rapid.T) {
 				w.changes()
 				w.reopen()
@@ -102,6 +107,31 @@ func TestStoresAreWhatAModelIs(t *testing.T) {
 		w.reopen()
 		w.check(w.db.Close())
 	})
+}
+
+// changesFail has the last change refused: then none has been handed out.
+func (w *world) changesFail() {
+	w.t.Helper()
+	count := 0
+	for _, name := range names {
+		for key := range w.dirty[name] {
+			_, found := w.current[name][key]
+			_, before := w.committed[name][key]
+			if found || before {
+				count++
+			}
+		}
+	}
+	refused, given := errors.New("refused"), 0
+	err := w.db.Changes(func(string, []byte, []byte, int64) error {
+		if given++; given >= count {
+			return refused
+		}
+		return nil
+	})
+	if given > 0 && !errors.Is(err, refused) {
+		w.t.Fatalf("%d changes of %d were handed out: %v", given, count, err)
+	}
 }
 
 // checkpointOpensElsewhere makes a copy and holds it against what is committed; the DB goes on as if nothing had been.
