@@ -75,9 +75,6 @@ func (o *overlay[V]) refuse() {
 		s.state = s.state&^slotPrepared | slotDirty
 	}
 	o.prepared = o.prepared[:o.accepted]
-	for _, p := range o.prepared { // by an earlier call
-		o.table.at(p.n).state |= slotPrepared
-	}
 }
 
 // commit says that Kafka has what Changes gave out.
