@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The broker beside its ceiling (rawsrv) and its peers (kfake, NATS JetStream), in turn, in one run.
 #
-#   bench/run.sh [row ...]      rows 1-14, default all; see bench/README.md for what each row measures
+#   bench/run.sh [row ...]      rows 1-18, default all; see bench/README.md for what each row measures
 #   RUNS=5 MB=1024 bench/run.sh 1 5
 #
 # As root it moves itself into a private network namespace whose loopback uses reno: a system default of bbr paces
@@ -10,7 +10,7 @@ set -eu
 cd "$(dirname "$0")/.."
 . bench/servers.sh
 prepare "$PWD/bench/run.sh" "$@"
-[ $# -gt 0 ] || set -- 1 2 3 4 5 6 7 8 9 10 11 12 13 14
+[ $# -gt 0 ] || set -- 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18
 small=$((MB / 40 + 1))
 
 row1() { for s in rawsrv-page rawsrv-mem millrace-os kfake; do blast $s -nofetch; blast $s -nofetch -recs 5000; done; }
@@ -36,6 +36,13 @@ row12() { "$bin/compactlim" -mode year -binary "$bin/millrace" -dir "$work/data-
 row13() { "$bin/compactlim" -mode pass -dir "$work/data-pass" -mb "$MB" -n "$RUNS"
           "$bin/compactlim" -mode foreground -binary "$bin/millrace" -dir "$work/data-foreground" -mb $((4 * MB)) -n "$RUNS"; }
 row14() { txns millrace; txns millrace -c 16; txns millrace -partitions 16; txns millrace -old; txns millrace -consume; }
+row15() { go test ./streams -run NONE -bench 'Stateless|100k' -benchtime 20000000x -count "$RUNS" | grep ns/op
+          go test ./state -run NONE -bench 'Count|Flush|Restore' -benchtime 10000000x -count "$RUNS" | grep ns/op; "$bin/streamlim" -n "$RUNS"; }
+row16() { for k in 100000 1000 1000000; do
+            for s in rawsrv-page millrace; do start $s; "$bin/streamlim" -broker "127.0.0.1:$port" -pid "$pid" -keys $k -n "$RUNS" | grep -v '^# what'; stop; done
+            streams millrace -keys $k; done; }
+row17() { streams millrace -loose; streams millrace -loose -commit 1s; }
+row18() { start millrace-os; "$bin/streamload" -mode restart -broker "127.0.0.1:$port" -dir "$work/data-stores" -keys "${KEYS:-5000000}" -n "$RUNS"; stop; }
 
 machine
 "$bin/warmmem" -gb 6 -dir "$work"

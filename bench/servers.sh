@@ -41,6 +41,7 @@ start() { # start NAME: a server on a new port, its process id in $pid
 blast() { local s=$1; shift; start "$s"; "$bin/kblast" -broker "127.0.0.1:$port" -pid "$pid" -label "$s" -n "$RUNS" -bytes $((MB * 1000000)) "$@" | grep -v '^# what'; stop; }
 load()  { local s=$1; shift; start "$s"; "$bin/kload" -brokers "127.0.0.1:$port" -pid "$pid" -label "$s" -n "$RUNS" "$@" | grep -v '^# what'; stop; }
 txns()  { local s=$1; shift; start "$s"; "$bin/txnload" -brokers "127.0.0.1:$port" -pid "$pid" -label "$s" -n "$RUNS" -dir "$work" "$@" | grep -v '^# what'; stop; }
+streams() { local s=$1; shift; start "$s"; "$bin/streamload" -broker "127.0.0.1:$port" -pid "$pid" -label "$s " -n "$RUNS" -dir "$work/data-stores" "$@" | grep -v '^# what'; stop; }
 nats()  { start nats; "$bin/natsload" -url "nats://127.0.0.1:$port" -pid "$pid" -n "$RUNS" "$@" | grep -v '^# what'; stop; }
 
 machine() { echo "# $(go version), $(uname -r), $(nproc) cpus, $(cat /proc/sys/net/ipv4/tcp_congestion_control), commit $(git rev-parse --short HEAD)"; }
