@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -51,7 +52,7 @@ func restarting() {
 		with = append(with, c.await(lineNew).Seconds())
 	}
 	rep.Row("kill -9 to processing again, with the disk", "s", with)
-	c.kill()
+	c.end() // an orderly one: without its disk, nobody could take over at once what a killed process left open
 	rep.Must(os.RemoveAll(stateDir))
 	produceNew(app)
 	c = startChild(app, stateDir)
@@ -103,6 +104,11 @@ func (p *process) kill() {
 	_ = p.command.Wait()
 }
 
+func (p *process) end() {
+	rep.Must(p.command.Process.Signal(syscall.SIGTERM))
+	rep.Must(p.command.Wait())
+}
+
 // runChild keeps, for each key, a value that cannot be compressed.
 func runChild(app string) {
 	topology := streams.NewTopology()
@@ -113,7 +119,9 @@ func runChild(app string) {
 		App: app, Brokers: []string{*broker}, StateDir: *dir, CommitInterval: *commit, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	rep.Must(err)
-	rep.Must(a.Run(context.Background()))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	rep.Must(a.Run(ctx))
 }
 
 var kept = state.NewKV("kept", serde.String, serde.Bytes)
