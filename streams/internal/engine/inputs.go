@@ -26,7 +26,8 @@ type input struct {
 	headMs int64 // time of the head; valid if timed
 	timed  bool
 
-	leaderEpoch int32 // of the last record processed; -1: none was
+	lastOffset int64 // of the last record processed; -1: none was
+	lastEpoch  int32 // the leader's epoch in which that was written
 }
 
 // add queues records. next is where the consumer goes on behind them, and behind what nobody sees; end is the last stable
@@ -66,6 +67,20 @@ func (in *input) position() int64 {
 		return in.queue[in.head].Offset
 	}
 	return in.next
+}
+
+// processed notes a record that was taken.
+func (in *input) processed(record *kgo.Record) {
+	in.lastOffset, in.lastEpoch = record.Offset, record.LeaderEpoch
+}
+
+// epochBefore returns the leader epoch of the record before an offset, and -1 where that is not known, as behind the marker of a
+// transaction: it may be of a later epoch than the last record, and a client that is told of an earlier one takes that for lost records.
+func (in *input) epochBefore(offset int64) int32 {
+	if in.lastOffset >= 0 && offset == in.lastOffset+1 {
+		return in.lastEpoch
+	}
+	return -1
 }
 
 // timeMs returns the time by which the head waits for its turn.

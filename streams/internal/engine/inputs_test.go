@@ -132,3 +132,25 @@ func TestInputsTakeTheTimeThatTheirSourceSays(t *testing.T) {
 		t.Errorf("the time of 2 records was asked for %d times", calls)
 	}
 }
+
+// TestAnEpochIsToldOfTheRecordItIsOf: behind the marker of a transaction, which a later leader may have written, none is known.
+func TestAnEpochIsToldOfTheRecordItIsOf(t *testing.T) {
+	in := &input{next: -1, lastOffset: -1}
+	if got := in.epochBefore(0); got != -1 {
+		t.Errorf("epoch %d before the first record, want -1", got)
+	}
+	if err := in.add([]*kgo.Record{{Offset: 6, LeaderEpoch: 3}, {Offset: 9, LeaderEpoch: 3}}, 11, 11); err != nil {
+		t.Fatal(err)
+	}
+	in.processed(in.take())
+	if at := in.position(); at != 9 || in.epochBefore(at) != -1 {
+		t.Errorf("epoch %d before offset %d, want -1: it is not right behind record 6", in.epochBefore(at), at)
+	}
+	in.processed(in.take())
+	if got := in.epochBefore(10); got != 3 {
+		t.Errorf("epoch %d right behind record 9, want 3", got)
+	}
+	if at := in.position(); at != 11 || in.epochBefore(at) != -1 {
+		t.Errorf("epoch %d before offset %d, want -1: a marker lies before it", in.epochBefore(at), at)
+	}
+}

@@ -75,7 +75,7 @@ func (t *Task) open() (err error) {
 		name := t.sub.Graph.KafkaTopic(s.environment.App, topic)
 		if int(s.id.Partition) < s.environment.PartitionsOf(name) {
 			t.inputs = append(t.inputs, &input{Input: built[topic], topic: name, partition: s.id.Partition,
-				gauges: s.counters.Input(topic), next: -1, leaderEpoch: -1})
+				gauges: s.counters.Input(topic), next: -1, lastOffset: -1})
 		}
 	}
 	t.openChangelogs()
@@ -158,7 +158,7 @@ func (t *Task) slice(ended *atomic.Bool) (more bool, err error) {
 		if err := in.Receive(record); err != nil {
 			return false, err
 		}
-		in.leaderEpoch = record.LeaderEpoch
+		in.processed(record)
 		in.gauges.WatermarkMs = max(in.gauges.WatermarkMs, s.recordMs)
 		if s.streamMs >= s.timers.stream.dueMs {
 			if err := s.timers.stream.run(s.streamMs, &s.meta); err != nil {

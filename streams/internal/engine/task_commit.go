@@ -125,7 +125,8 @@ func (t *Task) Prepare(ctx context.Context) (map[string]consumer.Offset, error) 
 	}
 	offsets := make(map[string]consumer.Offset, len(t.inputs))
 	for _, in := range t.inputs {
-		offsets[in.topic] = consumer.Offset{At: in.position(), LeaderEpoch: in.leaderEpoch, Metadata: t.preparedText}
+		at := in.position()
+		offsets[in.topic] = consumer.Offset{At: at, LeaderEpoch: in.epochBefore(at), Metadata: t.preparedText}
 	}
 	return offsets, nil
 }
