@@ -1,15 +1,19 @@
 package streams
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/consumer"
+	"github.com/millrace/millrace/state"
 	"github.com/millrace/millrace/streams/internal/engine"
 	"github.com/millrace/millrace/streams/serde"
 )
@@ -210,5 +214,34 @@ func TestPanicsNameTheNodeAndTheRecord(t *testing.T) {
 		if !errors.As(err, &panicked) || panicked.Value != "boom" || !strings.Contains(string(panicked.Stack), "policy_test.go") {
 			t.Errorf("%v has no stack of the function", err)
 		}
+	}
+}
+
+// TestErrorsThatNoRecordIsToBlameForAreNotThePolicys has a processor pass on that the stores are broken: to leave the record out would
+// lose it.
+func TestErrorsThatNoRecordIsToBlameForAreNotThePolicys(t *testing.T) {
+	for _, cause := range []error{state.ErrBroken, state.ErrDamaged, state.ErrClosed} {
+		topology := NewTopology()
+		processFunc(From(topology, texts), ProcessOptions{OnError: Skip}, func(*Context[string, string], Record[string, string]) error {
+			return fmt.Errorf("put: %w", cause)
+		}).To(result)
+		err := newHarness(t, topology).send("in", 1, nil, nil)
+		var where *engine.NodeError
+		if !errors.Is(err, cause) || errors.As(err, &where) {
+			t.Errorf("%v", err)
+		}
+	}
+	topology := NewTopology()
+	ctx, cancel := context.WithCancel(t.Context())
+	processFunc(From(topology, texts), ProcessOptions{OnError: DeadLetter("dead")}, func(c *Context[string, string], _ Record[string, string]) error {
+		cancel()
+		return c.Context().Err()
+	}).To(result)
+	h := newHarness(t, topology)
+	if err := h.tasks[0].Add("in", []*kgo.Record{{Topic: "in", Timestamp: time.UnixMilli(1)}}, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.tasks[0].Process(ctx); !errors.Is(err, context.Canceled) || len(h.topics["dead"]) > 0 {
+		t.Errorf("%v, %d dead letters", err, len(h.topics["dead"]))
 	}
 }

@@ -107,6 +107,11 @@ func TestProcessorsHaveStoresAndTimers(t *testing.T) {
 		h.mustSend("in", 47, "b", "cancel")
 		tick(time.Minute)
 		check()
+		h.commit()
+		changes := h.topics["app-lengths-changelog"]
+		if len(changes) != 2 || changes[0].Timestamp.UnixMilli() != 45 || changes[1].Timestamp.UnixMilli() != 47 {
+			t.Errorf("%q do not have the times of the records that made them", h.text("app-lengths-changelog"))
+		}
 	})
 	if closed != 1 {
 		t.Errorf("the processor was closed %d times", closed)

@@ -174,6 +174,9 @@ func TestTaskCommitsAndGoesOn(t *testing.T) {
 		t.Errorf("%d wait", n)
 	}
 	w.process(task)
+	if gauges := w.counters.Inputs()[0]; gauges != (InputGauges{Topic: "in", WatermarkMs: 12}) {
+		t.Errorf("%+v", gauges)
+	}
 	out := w.take("out")
 	if len(out) != 3 || string(out[2].Key) != "a" || string(out[2].Value) != "2" || out[2].Timestamp.UnixMilli() != 12 {
 		t.Fatalf("%d records out: %s=%s@%v", len(out), out[2].Key, out[2].Value, out[2].Timestamp.UnixMilli())
@@ -252,6 +255,9 @@ func TestATaskStopsBetweenRecords(t *testing.T) {
 	w.add(task, 0, "a", "end", "b", "b", "b")
 	if err := task.Process(ctx); err != nil {
 		t.Fatal(err)
+	}
+	if lag := w.counters.Inputs()[0].LagRecords; lag != 6-w.prepare(task).At {
+		t.Errorf("the lag is %d", lag)
 	}
 	if at := w.prepare(task).At; at < 2 || at > 6 || len(w.produced) == 0 {
 		t.Errorf("goes on at %d, %d produced", at, len(w.produced))
