@@ -11,7 +11,7 @@ help: ## list the targets
 build: ## bin/millrace, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/millrace ./cmd/millrace
 
-demo: build ## the main job on an embedded broker that is killed and restarted; ends in "verified:"
+demo: build ## clicks counted per page and window, exactly once, through three kill -9; ends in "verified:"
 	@bin/millrace demo
 
 test: lint race e2e ## everything that must pass: formatting, vet, staticcheck, tests under the race detector, clients

@@ -2,50 +2,47 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
-	"github.com/millrace/millrace/cmd/millrace/internal/clicks"
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
+	"github.com/millrace/millrace/internal/clicks"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // Fixed sizes and bounds of the demo.
 const (
-	demoTopic      = "clicks"
-	demoGroup      = "click-readers"
 	demoPartitions = 6
-	demoMembers    = 2
-	// demoRecordsMax bounds what the ledger takes: 9 bytes per click.
+	// demoRecordsMax bounds what is kept in memory to verify.
 	demoRecordsMax = 100_000_000
 	// demoStallMax is how long nothing may move before the demo gives up.
 	demoStallMax = 30 * time.Second
 )
 
 type demoFlags struct {
-	seed     uint64
-	duration time.Duration
-	rate     int64
-	kills    int
+	seed        uint64
+	duration    time.Duration
+	rate        int64
+	kills       int
+	brokerKills int
 }
 
 func newDemoCommand() *cobra.Command {
 	flags := demoFlags{}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Kill a broker with -9 under load and check that nothing was lost",
-		Long: `Run a broker as a process of its own in a temporary directory, write a stream of clicks to it, read
-it in a group, kill the broker with -9 and start it again in the middle, and account for every click.
+		Short: "Count clicks per page and window, exactly once, through kill -9",
+		Long: `Run a broker in a temporary directory, write a stream of clicks to it, and count them per page and
+window of ten seconds with a stream topology in a process of its own. Kill that process with -9 in the
+middle, several times; it goes on where its last commit was. Clicks that come too late for their window
+go to a topic of their own.
 
-Ends with a line "verified: ..." and 0 if every click that was acknowledged was delivered unchanged,
-stored once and in order; else says what went wrong and ends with 1. A click that the group gets again
-from the same place after a crash is counted as redelivered: it is stored once.`,
+Ends with a line "verified: ..." and 0 if every click was counted exactly once or was late, and the
+windows are those of a plain loop over the clicks; else says what went wrong and ends with 1.`,
 		Args: noArgument,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := flags.plan(cmd.ErrOrStderr())
@@ -59,7 +56,8 @@ from the same place after a crash is counted as redelivered: it is stored once.`
 	f.Uint64Var(&flags.seed, "seed", 1, "seed of the clicks: the same seed, the same bytes")
 	f.DurationVar(&flags.duration, "duration", 12*time.Second, "how long clicks are written")
 	f.Int64Var(&flags.rate, "rate", 25_000, "clicks per second")
-	f.IntVar(&flags.kills, "kills", 3, "how often the broker is killed")
+	f.IntVar(&flags.kills, "kills", 3, "how often the process that counts is killed")
+	f.IntVar(&flags.brokerKills, "broker-kills", 0, "how often the broker is killed")
 	return cmd
 }
 
@@ -72,13 +70,14 @@ func (f *demoFlags) plan(stderr io.Writer) (*demo, error) {
 		return nil, usage.Errorf("demo: --rate must be greater than 0")
 	case f.kills < 0:
 		return nil, usage.Errorf("demo: --kills must not be negative")
+	case f.brokerKills < 0:
+		return nil, usage.Errorf("demo: --broker-kills must not be negative")
 	case records < 1 || records > demoRecordsMax:
 		return nil, usage.Errorf("demo: --duration times --rate must be between 1 and %d clicks", demoRecordsMax)
 	}
-	stream := clicks.Stream{Seed: f.seed}
 	return &demo{
-		flags: *f, records: records, stream: stream, stderr: stderr, begin: time.Now(),
-		ledger: clicks.NewLedger(stream, records),
+		flags: *f, records: records, live: newDemoTally(), view: newDemoView(stderr), begin: time.Now(),
+		stream: clicks.Stream{Seed: f.seed, Users: 5_000, Every: 4 * time.Millisecond, Jitter: time.Second, LatePercent: 2, Delay: time.Minute},
 	}, nil
 }
 
@@ -87,15 +86,17 @@ type demo struct {
 	flags   demoFlags
 	records int64
 	stream  clicks.Stream
-	ledger  *clicks.Ledger
-	stderr  io.Writer
+	load    demoLoad
+	live    *demoTally // what was counted so far
+	view    *demoView
 	begin   time.Time
 	broker  *demoBroker
+	worker  *demoProcess
 }
 
-// say writes a line of progress.
+// say tells what has happened.
 func (d *demo) say(format string, args ...any) {
-	fmt.Fprintf(d.stderr, "%5.1fs  %s\n", time.Since(d.begin).Seconds(), fmt.Sprintf(format, args...))
+	d.view.say(fmt.Sprintf("%5.1fs  %s", time.Since(d.begin).Seconds(), fmt.Sprintf(format, args...)))
 }
 
 func (d *demo) run(ctx context.Context, stdout io.Writer) (err error) {
@@ -108,129 +109,93 @@ func (d *demo) run(ctx context.Context, stdout io.Writer) (err error) {
 			err = removed
 		}
 	}()
-	if d.broker, err = newDemoBroker(filepath.Join(dir, "data")); err != nil {
+	defer d.killProcesses()
+	if err := d.startProcesses(ctx, dir); err != nil {
+		return d.explain(ctx, err)
+	}
+	d.say("writing %d clicks, %d per second, seed %d; counting them per page and %v", d.records, d.flags.rate, d.flags.seed, demoWindowSize)
+	if err := d.countThroughKills(ctx); err != nil {
+		return d.explain(ctx, err)
+	}
+	if err := d.worker.stop(ctx); err != nil {
+		return d.explain(ctx, err)
+	}
+	d.say("the worker has committed and ended with exit code 0; reading all topics again")
+	verdict, err := d.audit(ctx)
+	if err == nil {
+		err = d.broker.stop(ctx)
+	}
+	if err != nil {
+		return d.explain(ctx, err)
+	}
+	return d.conclude(stdout, verdict)
+}
+
+func (d *demo) startProcesses(ctx context.Context, dir string) (err error) {
+	if d.broker, err = newDemoBroker(filepath.Join(dir, "broker")); err != nil {
 		return err
 	}
-	defer d.broker.kill()
 	if err := d.broker.start(ctx); err != nil {
 		return err
 	}
 	d.say("broker (pid %d) on %s, data in %s", d.broker.pid(), d.broker.address, dir)
-	if err := d.createTopic(ctx); err != nil {
+	c := connection{brokers: []string{d.broker.address}}
+	err = c.admin(ctx, func(ctx context.Context, client *kadm.Client) error {
+		forever := map[string]*string{"retention.ms": kadm.StringPtr("-1")} // the clicks have times that are long past
+		created, err := client.CreateTopics(ctx, demoPartitions, -1, forever, demoClicks.Name(), demoViews.Name(), demoLate.Name())
+		if err != nil {
+			return err
+		}
+		return created.Error()
+	})
+	if err != nil {
 		return err
 	}
-	d.say("writing %d clicks, %d per second, seed %d; %d members read them as group %s",
-		d.records, d.flags.rate, d.flags.seed, demoMembers, demoGroup)
-	stored, err := d.load(ctx)
-	if err != nil {
-		return d.explain(ctx, err)
+	if d.worker, err = newDemoProcess("worker", "demo-worker", "--brokers", d.broker.address, "--state-dir", filepath.Join(dir, "state")); err != nil {
+		return err
 	}
-	if err := d.broker.stop(ctx); err != nil {
-		return d.explain(ctx, err)
-	}
-	d.say("broker drained and ended with exit code 0")
-	return d.verdict(stdout, stored)
+	return d.worker.start()
 }
 
-// explain adds the broker's last words to an error, unless the demo was interrupted.
+func (d *demo) processes() (started []*demoProcess) {
+	if d.broker != nil {
+		started = append(started, d.broker.demoProcess)
+	}
+	if d.worker != nil {
+		started = append(started, d.worker)
+	}
+	return started
+}
+
+func (d *demo) killProcesses() {
+	for _, p := range d.processes() {
+		p.kill()
+	}
+}
+
+// explain adds the last words of the processes to an error, unless the demo was interrupted.
 func (d *demo) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if words := d.broker.lastWords(); words != "" {
-		fmt.Fprintf(d.stderr, "the broker's last lines:\n%s\n", words)
+	for _, p := range d.processes() {
+		if words := p.lastWords(); words != "" {
+			d.view.say(fmt.Sprintf("the last lines of the %s:\n%s", p.name, words))
+		}
 	}
 	return fmt.Errorf("demo: %w", err)
 }
 
-func (d *demo) createTopic(ctx context.Context) error {
-	c := connection{brokers: []string{d.broker.address}}
-	return c.admin(ctx, func(ctx context.Context, client *kadm.Client) error {
-		_, err := client.CreateTopic(ctx, demoPartitions, -1, nil, demoTopic)
-		return err
-	})
-}
-
-// load writes, reads and kills until every click was acknowledged and everything stored was
-// delivered. It returns the number of records in the topic.
-func (d *demo) load(ctx context.Context) (stored int64, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	readers, stopReading := context.WithCancel(ctx)
-	defer stopReading()
-	var parts, reading sync.WaitGroup
-	part := func(group *sync.WaitGroup, body func() error) {
-		group.Go(func() {
-			if err := body(); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	for range demoMembers {
-		part(&reading, func() error { return d.read(readers) })
-	}
-	part(&parts, func() error { return d.killRepeatedly(ctx) })
-	part(&parts, func() error { return d.watch(readers) })
-	produced := d.write(ctx)
-	if produced == nil {
-		stored, produced = d.awaitDelivery(ctx)
-	}
-	if produced == nil {
-		produced = d.awaitCommit(ctx, stored)
-	}
-	if produced != nil {
-		cancel(produced)
-	}
-	stopReading()
-	reading.Wait()
-	parts.Wait()
-	return stored, context.Cause(ctx)
-}
-
-// watch prints the progress every second, and fails when nothing moves any more.
-func (d *demo) watch(ctx context.Context) error {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	progress := stallWatch{limit: demoStallMax, moved: time.Now()}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		tally := d.ledger.Progress()
-		d.say("%d acknowledged, %d received", tally.Sent, tally.Received)
-		if progress.stalled(tally.Sent+tally.Received, true, time.Now()) {
-			return fmt.Errorf("nothing moved for %v at %d acknowledged and %d received", demoStallMax, tally.Sent, tally.Received)
-		}
-	}
-}
-
-// verdict prints the result.
-func (d *demo) verdict(stdout io.Writer, stored int64) error {
-	tally, lost := d.ledger.Close()
-	if tally.Exact() && tally.Sent == d.records && stored == d.records {
-		_, err := fmt.Fprintf(stdout, "verified: sent=%d received=%d lost=0 duplicated=0 reordered=0 redelivered=%d kills=%d seconds=%.1f\n",
-			tally.Sent, tally.Received, tally.Redelivered, d.flags.kills, time.Since(d.begin).Seconds())
+// conclude prints the result.
+func (d *demo) conclude(stdout io.Writer, v demoVerdict) error {
+	if v.in == d.records && v.isExact() {
+		_, err := fmt.Fprintf(stdout, "verified: in=%d out=%d late=%d lost=0 duplicated=0 windows=%d cells=%d kills=%d seconds=%.1f\n",
+			v.in, v.out, v.late, v.windows, v.cells, d.flags.kills+d.flags.brokerKills, time.Since(d.begin).Seconds())
 		return err
 	}
-	for _, wrong := range []struct {
-		count int64
-		what  string
-	}{
-		{tally.Lost, "acknowledged clicks were lost"}, {tally.Duplicated, "clicks were stored more than once"},
-		{tally.Altered, "records were not what was sent"}, {tally.Reordered, "clicks were stored out of order"},
-		{d.records - tally.Sent, "clicks were never acknowledged"},
-	} {
-		if wrong.count != 0 {
-			fmt.Fprintf(d.stderr, "demo: %d %s\n", wrong.count, wrong.what)
-		}
+	d.view.say(fmt.Sprintf("in=%d (written %d) out=%d late=%d lost=%d duplicated=%d", v.in, d.records, v.out, v.late, v.lost, v.duplicated))
+	for _, difference := range v.examples {
+		d.view.say(difference)
 	}
-	if len(lost) > 0 {
-		fmt.Fprintf(d.stderr, "demo: lost ids begin with %d\n", lost)
-	}
-	if stored != d.records {
-		fmt.Fprintf(d.stderr, "demo: the topic holds %d records, %d were sent\n", stored, d.records)
-	}
-	return errors.New("demo: not verified")
+	return fmt.Errorf("demo: not verified")
 }

@@ -6,27 +6,32 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/millrace/millrace/cmd/millrace/internal/clicks"
+	"github.com/millrace/millrace/internal/clicks"
+	"github.com/millrace/millrace/windows"
 )
 
-func TestTheDemoKillsTheBrokerAndVerifies(t *testing.T) {
+func TestTheDemoCountsThroughKills(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	p := start(t, "demo", "--duration", "2s", "--rate", "5000", "--kills", "2")
+	p := start(t, "demo", "--duration", "2s", "--rate", "5000", "--kills", "2", "--broker-kills", "1")
 	if code := p.exit(); code != 0 {
 		t.Fatalf("exit code %d", code)
 	}
-	want := regexp.MustCompile(`^verified: sent=10000 received=10000 lost=0 duplicated=0 reordered=0 redelivered=\d+ kills=2 seconds=[\d.]+\n$`)
+	want := regexp.MustCompile(`^verified: in=10000 out=\d+ late=\d+ lost=0 duplicated=0 windows=\d+ cells=\d+ kills=3 seconds=[\d.]+\n$`)
 	if got := p.stdout.String(); !want.MatchString(got) {
 		t.Errorf("stdout %q", got)
 	}
-	if kills := strings.Count(p.stderr.String(), "kill -9"); kills != 2 {
-		t.Errorf("%d kills in the progress", kills)
+	progress := p.stderr.String()
+	for line, want := range map[string]int{"the worker, with": 2, "the broker, with": 1, "goes on after": 2, "is back after": 1} {
+		if found := strings.Count(progress, line); found != want {
+			t.Errorf("%d times %q in the progress, not %d", found, line, want)
+		}
 	}
 	nothingLeft(t)
 }
@@ -40,8 +45,13 @@ func nothingLeft(t *testing.T) {
 	}
 }
 
-func demoBrokerPID(p *process) int {
-	found := regexp.MustCompile(`broker \(pid (\d+)\)`).FindStringSubmatch(p.stderr.String())
+func demoBrokerPID(p *process) int { return demoPID(p, "broker") }
+
+// demoWorkerPID returns the process that counts, once it has been killed and another has come in its place.
+func demoWorkerPID(p *process) int { return demoPID(p, "worker") }
+
+func demoPID(p *process, name string) int {
+	found := regexp.MustCompile(name + ` \(pid (\d+)\)`).FindStringSubmatch(p.stderr.String())
 	if found == nil {
 		return 0
 	}
@@ -74,14 +84,15 @@ func TestAnInterruptedDemoCleansUp(t *testing.T) {
 	nothingLeft(t)
 }
 
-func TestTheBrokerEndsWithAKilledDemo(t *testing.T) {
+func TestTheProcessesEndWithAKilledDemo(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	p := start(t, "demo", "--duration", "1m", "--kills", "0")
-	eventually(t, "the broker runs", func() bool { return demoBrokerPID(p) != 0 })
-	pid := demoBrokerPID(p)
+	p := start(t, "demo", "--duration", "10s", "--rate", "1000", "--kills", "20")
+	eventually(t, "a worker was killed", func() bool { return demoWorkerPID(p) != 0 })
+	broker, worker := demoBrokerPID(p), demoWorkerPID(p)
 	p.signal(syscall.SIGKILL)
 	p.exit()
-	eventually(t, "the broker has ended", func() bool { return gone(pid) })
+	eventually(t, "the broker has ended", func() bool { return gone(broker) })
+	eventually(t, "the worker has ended", func() bool { return gone(worker) })
 }
 
 // A broker that ends behind the demo's back is a failure, not a hang.
@@ -98,34 +109,87 @@ func TestTheDemoFailsWhenTheBrokerDies(t *testing.T) {
 	nothingLeft(t)
 }
 
+func demoClick(id int64, page string, atMs int64) clicks.Click {
+	return clicks.Click{ID: id, Page: page, TimeMs: atMs}
+}
+
+func demoKey(page string, startMs int64) windows.Key[string] {
+	return windows.Key[string]{Key: page, Window: windows.Window{StartMs: startMs, EndMs: startMs + demoWindow.SizeMs()}}
+}
+
 func TestTheDemoVerifiesNothingThatIsWrong(t *testing.T) {
-	stream := clicks.Stream{Seed: 1}
-	for name, breakIt := range map[string]func(*clicks.Ledger) (stored int64){
-		"lost": func(l *clicks.Ledger) int64 { return 3 },
-		"stored twice": func(l *clicks.Ledger) int64 {
-			l.Delivered(0, 2, stream.Append(nil, 2))
-			l.Delivered(0, 9, stream.Append(nil, 0))
-			return 3
-		},
-		"stored more": func(l *clicks.Ledger) int64 { l.Delivered(0, 2, stream.Append(nil, 2)); return 4 },
-		"altered":     func(l *clicks.Ledger) int64 { l.Delivered(0, 2, []byte("x")); return 3 },
-		"stored behind": func(l *clicks.Ledger) int64 {
-			l.Delivered(1, 5, stream.Append(nil, 2))
-			l.Delivered(1, 6, stream.Append(nil, 0))
-			return 3
-		},
+	want := newDemoTally()
+	want.expect(demoClick(0, "/a", 1_000), 1_000)
+	want.expect(demoClick(1, "/a", 30_000), 30_000)
+	want.expect(demoClick(2, "/a", 31_000), 31_000)
+	want.expect(demoClick(3, "/b", 2_000), 31_000)
+	all := []int64{1, 1, 2}
+	for _, test := range []struct {
+		name   string
+		counts []int64 // in the order in which /a was counted: in its first window, and twice in its second
+		more   func(*demoTally)
+		want   demoVerdict // lost and duplicated
+	}{
+		{"exactly once", all, func(tally *demoTally) { tally.takeLate(3) }, demoVerdict{}},
+		{"a count is missing", all[:2], func(tally *demoTally) { tally.takeLate(3) }, demoVerdict{lost: 1}},
+		{"a late click is missing", all, func(*demoTally) {}, demoVerdict{lost: 1}},
+		{"late twice", all, func(tally *demoTally) { tally.takeLate(3); tally.takeLate(3) }, demoVerdict{duplicated: 1}},
+		{"late, and not", all, func(tally *demoTally) { tally.takeLate(3); tally.takeLate(0) }, demoVerdict{duplicated: 1}},
+		{"counted and late", all, func(tally *demoTally) { tally.takeLate(3); tally.takeCount(demoKey("/b", 0), 1) }, demoVerdict{duplicated: 1}},
+		{"counted twice", append(slices.Clone(all), 3), func(tally *demoTally) { tally.takeLate(3) }, demoVerdict{duplicated: 1}},
+		{"put out twice", append(slices.Clone(all), 2), func(tally *demoTally) { tally.takeLate(3) }, demoVerdict{duplicated: 1}},
 	} {
-		var stdout, stderr bytes.Buffer
-		d := &demo{records: 3, stream: stream, ledger: clicks.NewLedger(stream, 3), stderr: &stderr, begin: time.Now()}
-		for id := range int64(3) {
-			d.ledger.Acknowledged(id)
-			if id < 2 {
-				d.ledger.Delivered(0, id, stream.Append(nil, id))
+		t.Run(test.name, func(t *testing.T) {
+			got := newDemoTally()
+			for i, count := range test.counts {
+				got.takeCount(demoKey("/a", int64(min(i, 1))*30_000), count)
 			}
-		}
-		stored := breakIt(d.ledger)
-		if err := d.verdict(&stdout, stored); err == nil || stdout.Len() > 0 || stderr.Len() == 0 {
-			t.Errorf("%s: %v, stdout %q, stderr %q", name, err, stdout.String(), stderr.String())
-		}
+			test.more(got)
+			verdict := got.compare(want)
+			verdict.in = 4
+			if verdict.lost != test.want.lost || verdict.duplicated != test.want.duplicated {
+				t.Errorf("lost %d, duplicated %d, want %d and %d", verdict.lost, verdict.duplicated, test.want.lost, test.want.duplicated)
+			}
+			var stdout, stderr bytes.Buffer
+			d := &demo{records: 4, view: newDemoView(&stderr), begin: time.Now()}
+			exact := test.want.lost+test.want.duplicated == 0
+			if err := d.conclude(&stdout, verdict); (err == nil) != exact || (stdout.Len() > 0) != exact || (stderr.Len() == 0) != exact {
+				t.Errorf("%v, stdout %q, stderr %q", err, stdout.String(), stderr.String())
+			}
+		})
+	}
+}
+
+func TestThePictureStaysBelowTheLines(t *testing.T) {
+	var out bytes.Buffer
+	v := newDemoView(&out)
+	v.terminal = true
+	tally := newDemoTally()
+	for page, count := range map[string]int64{"/rare": 1, "/often": 40} {
+		tally.takeCount(demoKey(page, clicks.FirstMs), count)
+	}
+	v.say("begin")
+	v.show(1500*time.Millisecond, 50, tally)
+	v.say("kill -9")
+	v.clear()
+	picture := []string{
+		"  1.5s  in 50, counted 2, late 0, to do 48",
+		"        08:00:00 to 08:00:10",
+		"        /often     " + strings.Repeat("█", demoBarMax) + " 40",
+		"        /rare      █ 1",
+		"",
+	}
+	drawn := strings.Join(picture, "\n")
+	if want := "begin\n" + drawn + "\x1b[4A\x1b[J" + "kill -9\n" + drawn + "\x1b[4A\x1b[J"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
+	}
+}
+
+func TestWithoutATerminalTheProgressIsLines(t *testing.T) {
+	var out bytes.Buffer
+	v := newDemoView(&out)
+	v.show(2*time.Second, 3, newDemoTally())
+	if want := "  2.0s  in 3, counted 0, late 0, to do 3\n"; out.String() != want {
+		t.Errorf("got %q, want %q", out.String(), want)
 	}
 }

@@ -78,7 +78,7 @@ func newRootCommand() *cobra.Command {
 		newProfileCommand(c),
 		newLogCommand(),
 		newBenchCommand(c),
-		newDemoCommand(),
+		newDemoCommand(), newDemoWorkerCommand(),
 		newDoctorCommand(c),
 		newGenerateCommand(),
 		newVersionCommand(),

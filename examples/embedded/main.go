@@ -1,32 +1,47 @@
-// Command embedded is a small service with a real broker inside its process: it takes votes, produces them to a topic,
-// and counts them in a consumer group. Run it with
+// Command embedded is a small service with a broker and a stream topology inside its process: it takes votes and counts them,
+// exactly once. Nothing has to be installed or started beside it.
 //
 //	go run ./examples/embedded
 //
-// It votes for itself, checks the count and exits 0, or says what is wrong and exits 1.
-// service_test.go shows the same broker inside a test.
+// It votes for itself, checks the counts and exits 0, or says what is wrong and exits 1. service_test.go shows how such a
+// service is tested: its topology without a broker, and all of it with one in memory.
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
+	"io"
+	"maps"
 	"os"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/millrace/millrace/broker"
 )
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	count := flag.Int64("count", 3_000, "how many votes are cast")
+	dir := flag.String("dir", "", "where votes and counts are kept; empty: a temporary directory")
+	flag.Parse()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, *dir, *count, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "embedded:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
-	b, err := broker.New(broker.Options{InMemory: true, Listen: "127.0.0.1:0"})
+func run(ctx context.Context, dir string, count int64, out io.Writer) (err error) {
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "millrace-embedded-"); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	}
+	b, err := broker.New(broker.Options{DataDir: filepath.Join(dir, "broker"), Listen: "127.0.0.1:0"})
 	if err != nil {
 		return err
 	}
@@ -34,24 +49,41 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer b.Close()
+	s, err := NewService(ctx, b.Addr().String(), filepath.Join(dir, "state"))
+	if err != nil {
+		return err
+	}
+	counts, err := voteForItself(ctx, s, count)
+	if err := errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "verified: votes=%d counted=%v lost=0 duplicated=0\n", count, counts)
+	return err
+}
 
-	s, err := NewService(ctx, b.Addr().String())
+// voteForItself adds count votes to those that are there.
+func voteForItself(ctx context.Context, s *Service, count int64) (map[string]int64, error) {
+	want, err := s.Counts(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer s.Close()
-	for i := range 1000 {
-		if err := s.Vote(ctx, []string{"tea", "coffee", "water"}[i%3]); err != nil {
-			return err
+	total := count
+	for _, before := range want {
+		total += before
+	}
+	for i := range count {
+		choice := []string{"tea", "coffee", "water"}[i%3]
+		if err := s.Vote(ctx, strconv.FormatInt(i, 10), choice); err != nil {
+			return nil, err
 		}
+		want[choice]++
 	}
-	counts, err := s.CountWhen(ctx, 1000)
+	counts, err := s.CountsWhen(ctx, total)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	fmt.Println("votes:", counts)
-	if counts["tea"] != 334 || counts["coffee"] != 333 || counts["water"] != 333 {
-		return fmt.Errorf("counted %v", counts)
+	if !maps.Equal(counts, want) {
+		return nil, fmt.Errorf("counted %v, not %v", counts, want)
 	}
-	return nil
+	return counts, nil
 }

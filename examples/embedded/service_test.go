@@ -1,12 +1,29 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/millrace/millrace/broker"
+	"github.com/millrace/millrace/examples/internal/stagetest"
+	"github.com/millrace/millrace/streams/streamstest"
 )
+
+// TestVotesOfNobodyDoNotCount tests what the service does with votes, without a broker, in milliseconds.
+func TestVotesOfNobodyDoNotCount(t *testing.T) {
+	d := streamstest.New(t, counting(), streamstest.Options{})
+	streamstest.Send(d, votes, "tea", "ada")
+	streamstest.Send(d, votes, "tea", "")
+	streamstest.Send(d, votes, "coffee", "bob")
+	d.Drain()
+	if got, want := streamstest.KV(d, tally), map[string]int64{"tea": 1, "coffee": 1}; !maps.Equal(got, want) {
+		t.Errorf("counted %v, not %v", got, want)
+	}
+}
 
 // startBroker is all that a test needs to have a real broker of its own.
 func startBroker(t *testing.T) string {
@@ -22,32 +39,49 @@ func startBroker(t *testing.T) string {
 	return b.Addr().String()
 }
 
-func TestEveryVoteIsCounted(t *testing.T) {
+func testContext(t *testing.T) context.Context {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	s, err := NewService(ctx, startBroker(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for _, choice := range []string{"tea", "tea", "coffee"} {
-		if err := s.Vote(ctx, choice); err != nil {
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// TestTheCountGoesOnAfterARestart tests the whole service with a real broker.
+func TestTheCountGoesOnAfterARestart(t *testing.T) {
+	ctx, address, stateDir := testContext(t), startBroker(t), t.TempDir()
+	want := map[string]int64{}
+	for range 2 {
+		s, err := NewService(ctx, address, stateDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, choice := range []string{"tea", "tea", "coffee"} {
+			if err := s.Vote(ctx, "ada", choice); err != nil {
+				t.Fatal(err)
+			}
+			want[choice]++
+		}
+		counts, err := s.CountsWhen(ctx, want["tea"]+want["coffee"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(counts, want) {
+			t.Errorf("counted %v, not %v", counts, want)
+		}
+		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	counts, err := s.CountWhen(ctx, 3)
-	if err != nil {
+}
+
+func TestEmbeddedVerifies(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(testContext(t), "", 30, &out); err != nil {
 		t.Fatal(err)
 	}
-	if counts["tea"] != 2 || counts["coffee"] != 1 {
-		t.Errorf("counted %v, want 2 tea and 1 coffee", counts)
+	if !strings.HasPrefix(out.String(), "verified: votes=30 ") {
+		t.Errorf("it said %q", out.String())
 	}
 }
 
-func TestProgramChecksItself(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	if err := run(ctx); err != nil {
-		t.Fatal(err)
-	}
-}
+func TestThePictureIsTheTopology(t *testing.T) { stagetest.Picture(t, counting()) }

@@ -22,6 +22,7 @@ const (
 	records    = module + "/log/record"
 	disk       = module + "/internal/disk"
 	memnet     = module + "/internal/memnet"
+	clickData  = module + "/internal/clicks"
 	invariants = module + "/internal/invariant"
 )
 
@@ -48,11 +49,11 @@ var layers = []layer{
 	{"broker/internal/metadata", []string{kmsg, records, invariants, module + "/broker/internal/config", module + "/broker/internal/quota"}},
 	{"broker/internal/quota", nil},
 	{"cmd/...", []string{module + "/broker$", module + "/log", module + "/consumer", module + "/streams",
-		module + "/windows", module + "/state", module + "/docs/deploy", disk, franz, cobra, yaml, gojq, histograms, prometheus}},
+		module + "/windows", module + "/state", module + "/docs/deploy", disk, clickData, franz, cobra, yaml, gojq, histograms, prometheus}},
 	{"docs/deploy", nil},
 	{"internal/...", nil},
 	{"examples/...", []string{module + "/broker$", module + "/consumer", module + "/streams", module + "/windows",
-		module + "/state", franz}},
+		module + "/state", clickData, franz}},
 	{"e2e/...", []string{module, franz}},
 	{"bench/...", []string{module, franz, compress}},
 }

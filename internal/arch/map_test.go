@@ -126,9 +126,21 @@ func TestGoOnPagesIsInAnExample(t *testing.T) {
 		}
 		return string(text)
 	}
-	examples := read("broker/example_test.go") + read("consumer/example_test.go") + read("streams/streamstest/example_test.go") +
-		read("streams/example_time_test.go")
-	for _, page := range []string{"README.md", "docs/consumer.md", "docs/streams/testing.md", "docs/streams/windows-and-time.md"} {
+	examples := read("broker/example_test.go") + read("consumer/example_test.go")
+	for _, pattern := range []string{"examples/*/*.go", "streams/*_test.go", "streams/streamstest/example_test.go"} {
+		programs, err := fs.Glob(tree, pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, program := range programs {
+			examples += read(program)
+		}
+	}
+	pages, err := fs.Glob(tree, "docs/streams/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range append(pages, "README.md", "docs/consumer.md", "docs/streams.md") {
 		for _, violation := range checkSnippets(read(page), examples) {
 			t.Error(page + ": " + violation)
 		}
