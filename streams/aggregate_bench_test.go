@@ -36,9 +36,3 @@ func TestCountingDoesNotAllocatePerRecord(t *testing.T) {
 		})
 	}
 }
-
-func BenchmarkTumblingCount100kKeys(b *testing.B) {
-	top := NewTopology()
-	countings["tumbling count"](From(top, numbers).GroupByKey())
-	benchmarkStateful(b, top)
-}
