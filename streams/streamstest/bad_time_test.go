@@ -122,3 +122,14 @@ func TestWindowsAndSessionsAreRead(t *testing.T) {
 		t.Errorf("sessions %+v, want one of k with three records over 100 s", got)
 	}
 }
+
+func TestClosedWindowsLeaveTheStore(t *testing.T) {
+	d := perMinute(t, windows.Tumbling(time.Minute), windows.OnClose)
+	for minute := range 9 {
+		Send(d, texts, "k", "v", At(d.Now().Add(time.Duration(minute)*time.Minute)))
+	}
+	d.Drain()
+	if got := Windows(d, minutes); len(got) != 1 || len(Read(d, windowed)) != 8 {
+		t.Errorf("%d windows are kept and %d came out, want the last and the 8 before", len(got), len(Read(d, windowed)))
+	}
+}

@@ -140,6 +140,41 @@ func TestAZombieChangesNothing(t *testing.T) {
 	}
 }
 
+// TestAZombieWithoutStateChangesNothing is about a transaction that has its offsets and only waits for its end: who takes over has no
+// changelog that would make it wait, only the offsets.
+func TestAZombieWithoutStateChangesNothing(t *testing.T) {
+	topology := streams.NewTopology()
+	streams.From(topology, texts).To(out)
+	d := New(t, topology, Options{Processes: 2})
+	d.FreezeAt(OffsetsSent, 1)
+	Send(d, texts, "k", "once")
+	d.Drain()
+	d.Thaw()
+	d.Drain()
+	if got := Read(d, out); len(got) != 1 || d.Faults() != 1 {
+		t.Errorf("read %v after %d pauses, want the record once after one", got, d.Faults())
+	}
+}
+
+// TestAJoinTakesItsInputsByTime sends the later record first: the stream's record finds the table as it was at its time.
+func TestAJoinTakesItsInputsByTime(t *testing.T) {
+	for seed := range uint64(10) {
+		topology := streams.NewTopology()
+		table := streams.TableFrom(topology, others, state.NewKV("others", serde.String, serde.String))
+		streams.Join(streams.From(topology, texts), table, func(v, row string) string { return v + " " + row }).To(out)
+		d := New(t, topology, Options{Seed: seed, BatchMax: 1})
+		Send(d, others, "k", "new", At(d.Now().Add(2*time.Second)))
+		Send(d, texts, "k", "last", At(d.Now().Add(3*time.Second)))
+		d.Drain()
+		Send(d, others, "k", "newer", At(d.Now().Add(6*time.Second)))
+		Send(d, texts, "k", "before", At(d.Now().Add(5*time.Second)))
+		d.Drain()
+		if got := Read(d, out); len(got) != 2 || got[0].Value != "last new" || got[1].Value != "before new" {
+			t.Errorf("seed %d: joined %v, want each record with the row of its time", seed, got)
+		}
+	}
+}
+
 func TestWhatIsNotCommittedIsNotSeen(t *testing.T) {
 	d := counting(t, Options{CommitEvery: 1000})
 	sendWords(d, 4)
