@@ -1,8 +1,6 @@
 package streams
 
 import (
-	"errors"
-
 	"github.com/millrace/millrace/state"
 	"github.com/millrace/millrace/streams/internal/engine"
 )
@@ -46,8 +44,5 @@ type place struct {
 
 // failed is what an operator returns when it could not use its store: the record is to blame, unless the disk is.
 func (p place) failed(err error, m *engine.Meta) error {
-	if errors.Is(err, state.ErrBroken) {
-		return err
-	}
 	return p.site.Reject(p.node, engine.Policy{}, engine.Failed, err, m)
 }
