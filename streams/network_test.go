@@ -104,6 +104,13 @@ func (n *network) lose(key kmsg.Key) {
 	n.lost = key
 }
 
+// takeDown lets nothing through any more.
+func (n *network) takeDown() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.takeDownLocked()
+}
+
 // faultConn is a connection of a client, which writes a request at a time.
 type faultConn struct {
 	net.Conn

@@ -15,12 +15,23 @@ const (
 	retryPauseMax = 5 * time.Second
 )
 
+// lasting is an error that trying again does not mend.
+type lasting struct{ error }
+
+func (l lasting) Unwrap() error { return l.error }
+
+// isLasting reports whether there is no use in trying again. What is of no known kind comes from the network.
+func isLasting(err error) bool {
+	var l lasting
+	return errors.As(err, &l) || !consumer.IsTransient(err)
+}
+
 // patiently tries again while brokers are away or busy, until ctx ends.
 func patiently(ctx context.Context, logger *slog.Logger, what string, do func() error) error {
 	told := false
 	for pause := retryPauseMin; ; pause = min(2*pause, retryPauseMax) {
 		err := do()
-		if err == nil || !consumer.IsTransient(err) {
+		if err == nil || isLasting(err) {
 			return err
 		}
 		if ctx.Err() != nil {

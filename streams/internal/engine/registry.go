@@ -43,7 +43,7 @@ func (r Registry) Register(ctx context.Context, now graph.Description) (graph.Ch
 		changes = graph.Compare(earlier, now)
 	}
 	if err := changes.Err(); err != nil && !r.Accept {
-		return changes, err
+		return changes, lasting{err}
 	}
 	r.log(changes)
 	before, after := encodeDescription(earlier), encodeDescription(now)
@@ -89,8 +89,8 @@ func (r Registry) Read(ctx context.Context, app string) (d graph.Description, fo
 		err = fmt.Errorf("its version is %d, not %d", d.Version, graph.DescriptionVersion)
 	}
 	if err != nil {
-		return d, false, fmt.Errorf("topic %s, offset %d: this is not a description (%w): update the program, or delete the topic to go "+
-			"on without knowing what has changed", topic, record.Offset, err)
+		return d, false, lasting{fmt.Errorf("topic %s, offset %d: this is not a description (%w): update the program, or delete the topic to go "+
+			"on without knowing what has changed", topic, record.Offset, err)}
 	}
 	return d, true, nil
 }

@@ -273,7 +273,7 @@ func (s *Shell) groupOptions() consumer.Options {
 // transaction all is undone that came of the batch.
 func (s *Shell) retry(f consumer.Failure) (pause time.Duration, again bool) {
 	var node *NodeError
-	if !s.options.ExactlyOnce || errors.As(f.Err, &node) || !consumer.IsTransient(f.Err) {
+	if !s.options.ExactlyOnce || errors.As(f.Err, &node) || isLasting(f.Err) {
 		return 0, false
 	}
 	return consumer.RetryTimes(retriesMax, retryPauseMin)(f)

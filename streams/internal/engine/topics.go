@@ -67,7 +67,10 @@ func SetUpTopics(ctx context.Context, admin *kadm.Client, program *Program, app 
 			return nil, err
 		}
 	}
-	return t, checkWanted(wanted, t.Counts)
+	if err := checkWanted(wanted, t.Counts); err != nil {
+		return nil, lasting{err}
+	}
+	return t, nil
 }
 
 // find asks for what there is, and returns what there has to be.
@@ -82,14 +85,14 @@ func (t *Topics) find(ctx context.Context, admin *kadm.Client, program *Program,
 	}
 	counts, err := program.Graph.Partitions(existing)
 	if err != nil {
-		return nil, err
+		return nil, lasting{err}
 	}
 	t.ByName, t.Tasks = counts, map[string]int{}
 	wanted := repartitionTopics(program.Graph, app, counts)
 	for _, sub := range program.Subtopologies {
 		t.Tasks[sub.Name] = sub.Tasks(counts)
 		for _, spec := range sub.Stores {
-			wanted = append(wanted, changelogTopic(app, sub, spec, t.Tasks[sub.Name]))
+			wanted = append(wanted, changelogTopic(app, sub, spec, counts))
 		}
 	}
 	return wanted, nil
@@ -151,11 +154,15 @@ func repartitionTopics(g *graph.Topology, app string, counts map[string]int) (wa
 }
 
 // changelogTopic keeps the last value of each key. Of windows and sessions, which end, it keeps those that may still change.
-func changelogTopic(app string, sub *Subtopology, spec state.Spec, tasks int) wantedTopic {
+func changelogTopic(app string, sub *Subtopology, spec state.Spec, counts map[string]int) wantedTopic {
+	var sources []string
+	for _, topic := range sub.Sources {
+		sources = append(sources, fmt.Sprintf("topic %s with %d", topic, counts[topic]))
+	}
 	w := wantedTopic{
-		name: graph.ChangelogTopic(app, spec.Name), partitions: tasks,
+		name: graph.ChangelogTopic(app, spec.Name), partitions: sub.Tasks(counts),
 		configs: map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"},
-		why:     fmt.Sprintf("the tasks of %s, of which store %s is", sub.Name, spec.Name),
+		why:     fmt.Sprintf("store %s is filled from %s", spec.Name, strings.Join(sources, ", ")),
 	}
 	if spec.RetentionMs > 0 {
 		w.configs["cleanup.policy"] = "compact,delete"
