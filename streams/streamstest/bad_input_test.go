@@ -265,6 +265,7 @@ func TestAFullDiskLosesNothing(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "counts") {
 		t.Errorf("the application ended with %v, want %v and where", err, syscall.ENOSPC)
 	}
+	d.Crash() // which makes no room
 	if again := d.DrainError(); again == nil {
 		t.Error("the application runs with a full disk")
 	}

@@ -94,7 +94,7 @@ func (d *Driver) Crash() {
 func (d *Driver) LoseDisks() {
 	d.Crash()
 	for _, p := range d.processes {
-		p.disk = d.newDisk(vfs.NewCrashableMem())
+		p.replaceDisk(vfs.NewCrashableMem())
 	}
 }
 
@@ -151,7 +151,14 @@ func (p *process) crash(left *vfs.MemFS) {
 	}
 	p.producer = nil // what it has open stays open until it comes back
 	_ = p.stop()     // on a disk that nobody sees again
-	p.disk = p.driver.newDisk(left)
+	p.replaceDisk(left)
+}
+
+// replaceDisk puts other files in place of the process's own. A disk that fails goes on failing.
+func (p *process) replaceDisk(files *vfs.MemFS) {
+	err := p.disk.failure()
+	p.disk = p.driver.newDisk(files)
+	p.disk.fail(err)
 }
 
 // lost says whether an error means that another process has taken over.

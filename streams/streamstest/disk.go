@@ -81,3 +81,10 @@ func (d *disk) fail(err error) {
 	defer d.mu.Unlock()
 	d.mu.err = err
 }
+
+// failure returns the error of all writes, nil if they work.
+func (d *disk) failure() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.err
+}
