@@ -13,6 +13,7 @@ func (t Table[K, V]) ToStream() Stream[K, V] {
 				m.Enter(node)
 				had := m.NoValue
 				m.NoValue = !c.has
+				node.Emitted++
 				err := next(key, c.value, m)
 				m.NoValue = had
 				return err
@@ -32,6 +33,7 @@ func (t Table[K, V]) Filter(keep func(K, V) bool) Table[K, V] {
 				if !c.had && !c.has {
 					return nil
 				}
+				node.Emitted++
 				return next(key, c.onlyKept(), m)
 			}, nil
 		})
@@ -53,6 +55,7 @@ func MapTableValues[K, V, V2 any](t Table[K, V], f func(V) V2) Table[K, V2] {
 				if c.has {
 					mapped.value = f(c.value)
 				}
+				node.Emitted++
 				return next(key, mapped, m)
 			}, nil
 		})
