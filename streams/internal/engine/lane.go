@@ -33,6 +33,7 @@ type lane struct {
 	news     map[string]news
 	offsets  map[string]consumer.Offset // of the commit under way; nil: none is
 	prepared map[string]bool            // topics that have theirs
+	failed   bool                       // the task has: what it says of its inputs covers a record that it has not processed
 
 	mu struct {
 		sync.Mutex
@@ -88,7 +89,7 @@ func (l *lane) open(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, task.Close())
 	}
-	l.task, l.offsets = task, nil
+	l.task, l.offsets, l.failed = task, nil, false
 	l.setReady(task)
 	return nil
 }
@@ -165,6 +166,7 @@ func (l *lane) Tick(ctx context.Context, p *consumer.Partition, now time.Time) e
 	}
 	if p.Topic == l.topics[0] {
 		if err := l.task.Tick(ctx, now); err != nil {
+			l.failed = true
 			return err
 		}
 	}
@@ -189,7 +191,7 @@ func (l *lane) work(ctx context.Context, p *consumer.Partition) error {
 	defer cancel()
 	defer context.AfterFunc(p.Running(), cancel)()
 	defer context.AfterFunc(ctx, l.warnOfBlocked)()
-	if err := l.task.Process(until); err != nil {
+	if err := l.process(until); err != nil {
 		return err
 	}
 	l.balance()
@@ -197,6 +199,33 @@ func (l *lane) work(ctx context.Context, p *consumer.Partition) error {
 		p.CommitSoon()
 	}
 	return ctx.Err()
+}
+
+func (l *lane) process(ctx context.Context) error {
+	before := l.queued()
+	if err := l.task.Process(ctx); err != nil {
+		l.failed = true
+		return err
+	}
+	if l.queued() < before {
+		l.waitAnew()
+	}
+	return nil
+}
+
+func (l *lane) queued() (records int) {
+	for _, topic := range l.topics {
+		records += l.task.Queued(topic)
+	}
+	return records
+}
+
+// waitAnew has the wait for inputs begin now: what took the time until then was not that they did not come.
+func (l *lane) waitAnew() {
+	for topic, heard := range l.news {
+		heard.at = l.shell.now()
+		l.news[topic] = heard
+	}
 }
 
 // balance stops fetching inputs of which much waits for others.
@@ -226,11 +255,16 @@ func (l *lane) Prepare(ctx context.Context, commit *consumer.Commit) error {
 	if l.running() == nil {
 		return nil // it is being restored
 	}
+	if l.failed {
+		commit.Offset = commit.Partition.Committed()
+		return nil
+	}
 	topic := commit.Partition.Topic
 	if l.offsets == nil || l.prepared[topic] {
 		l.shell.commitBegins()
 		offsets, err := l.task.Prepare(ctx)
 		if err != nil {
+			l.failed = true
 			return l.shell.failIfLasting(err)
 		}
 		l.offsets, l.prepared = offsets, map[string]bool{}
@@ -248,6 +282,7 @@ func (l *lane) Committed(ctx context.Context, commit *consumer.Commit) error {
 		return nil
 	}
 	l.offsets = nil
+	l.waitAnew()
 	return l.task.Committed(ctx)
 }
 
