@@ -24,8 +24,10 @@ func (g *Group) undo(ctx context.Context, cause error) error {
 		w.halt()
 		defer w.release()
 	}
-	for _, p := range g.partitions {
+	for _, p := range g.partitions { // all of a lane before Revoked: its worker may be in the Assigned of another one
 		p.worker.take(p)
+	}
+	for _, p := range g.partitions {
 		if err := g.dismiss(p, Rewound); err != nil {
 			return err
 		}
