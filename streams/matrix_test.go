@@ -376,6 +376,7 @@ func TestPlanOfARestore(t *testing.T) {
 		{"created anew", one, 4, engine.ChangelogFound{TopicID: other, Start: 1, End: 9}, 0, 0, 1, "created anew"},
 		{"a broker without ids", one, 4, engine.ChangelogFound{TopicID: none, End: 9}, 0, 0, 4, ""},
 		{"shorter than the state", one, 12, engine.ChangelogFound{TopicID: one, End: 9}, 0, 0, 0, "truncated"},
+		{"a marker deleted behind the state", one, 8, engine.ChangelogFound{TopicID: one, Start: 9, End: 9, DeleteRetentionMs: day}, 1, 9 * day, 9, ""},
 		{"deleted behind the state", one, 4, engine.ChangelogFound{TopicID: one, Start: 6, End: 9}, 0, 0, 6, "deleted"},
 	} {
 		log := engine.Changelog{Store: "s", Topic: "t", Partition: 3, Changelog: state.Changelog{TopicID: c.id, NextOffset: c.next}}

@@ -170,7 +170,6 @@ func (r *restorer) move(span StoreSpan, records []*kgo.Record, next int64) {
 	r.reached[span.Store] = state.Changelog{TopicID: span.TopicID, NextOffset: next}
 	r.records += len(records)
 	counters := r.task.site.counters.Restore(span.Store)
-	counters.Restored += int64(len(records))
 	counters.Remaining = span.To - next
 	r.task.site.counters.Publish()
 }

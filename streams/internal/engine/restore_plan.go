@@ -53,6 +53,7 @@ func PlanRestore(changelogs []Changelog, found map[string]ChangelogFound, writte
 		if plan.Wipe != "" || log.isNew() {
 			from = now.Start
 		}
+		from = max(from, now.Start)
 		plan.Spans = append(plan.Spans, StoreSpan{Store: log.Store, TopicID: now.TopicID, Span: consumer.Span{
 			TopicPartition: consumer.TopicPartition{Topic: log.Topic, Partition: log.Partition}, From: from, To: max(from, now.End),
 		}})
@@ -74,7 +75,7 @@ func (c Changelog) useless(now ChangelogFound, writtenMs, nowMs int64) string {
 	case c.NextOffset > now.End:
 		return fmt.Sprintf("%s/%d ends at offset %d, store %s contains it up to %d: the topic was truncated",
 			c.Topic, c.Partition, now.End, c.Store, c.NextOffset)
-	case c.NextOffset < now.Start:
+	case c.NextOffset+markerOffsets < now.Start:
 		return fmt.Sprintf("%s/%d begins at offset %d, store %s contains it up to %d: what is between is deleted",
 			c.Topic, c.Partition, now.Start, c.Store, c.NextOffset)
 	case now.End-c.NextOffset > markerOffsets && writtenMs > 0 && nowMs-writtenMs > now.DeleteRetentionMs/2:
