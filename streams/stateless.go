@@ -162,6 +162,9 @@ type spread[K, V any] struct {
 }
 
 func (s *spread[K, V]) yield(key K, value V) bool {
+	if s.err != nil {
+		return false // an iterator that does not stop when it is told to may not hide the error
+	}
 	s.node.Emitted++
 	s.err = forwardKeyed(s.next, key, value, s.m)
 	s.m.At = s.node
@@ -169,6 +172,9 @@ func (s *spread[K, V]) yield(key K, value V) bool {
 }
 
 func (s *spread[K, V]) yieldValue(value V) bool {
+	if s.err != nil {
+		return false
+	}
 	s.node.Emitted++
 	s.err = s.next(s.key, value, s.m)
 	s.m.At = s.node

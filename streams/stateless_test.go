@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"errors"
 	"iter"
 	"slices"
 	"strconv"
@@ -193,5 +194,38 @@ func TestSplitNamesItsBranches(t *testing.T) {
 	From(topology, texts).Split().Branch("a", nil).Branch("a", nil).Streams("a")
 	if err := topology.Err(); err == nil || !strings.Contains(err.Error(), `two branches have the name "a"`) {
 		t.Error(err)
+	}
+}
+
+// TestAnIteratorThatDoesNotStopHidesNoError has iterators that yield on after they were told to stop: the second record may not make
+// the failure of the first one forgotten.
+func TestAnIteratorThatDoesNotStopHidesNoError(t *testing.T) {
+	refuse := func(_, value string) (string, string, error) {
+		if value == "bad" {
+			return "", "", errors.New("refused")
+		}
+		return value, value, nil
+	}
+	for name, twice := range map[string]func(Stream[string, string]) Stream[string, string]{
+		"FlatMapValues": func(s Stream[string, string]) Stream[string, string] {
+			return FlatMapValues(s, func(string) iter.Seq[string] {
+				return func(yield func(string) bool) { yield("bad"); yield("good") }
+			})
+		},
+		"FlatMap": func(s Stream[string, string]) Stream[string, string] {
+			return FlatMap(s, func(_, _ string) iter.Seq2[string, string] {
+				return func(yield func(string, string) bool) { yield("k", "bad"); yield("k", "good") }
+			})
+		},
+	} {
+		topology := NewTopology()
+		TryMap(twice(From(topology, texts)), "refuse", refuse, Fail).To(result)
+		h := newHarness(t, topology)
+		if err := h.send("in", 1, []byte("k"), []byte("v")); err == nil || !strings.Contains(err.Error(), "refused") {
+			t.Errorf("%s: the task ended with %v, want the failure of the first record", name, err)
+		}
+		if got := h.text("out"); len(got) != 0 {
+			t.Errorf("%s: %v came out behind the failure", name, got)
+		}
 	}
 }
