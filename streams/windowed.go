@@ -71,10 +71,10 @@ func aggregateWindows[K, V, A any](w Windowed[K, V], operator string, store stat
 	if err := of.Err(); err != nil {
 		t.fail(store.Name(), "%w", err)
 	}
+	store = store.WithRetention(retention(store.RetentionMs(), of.RetentionMs()))
 	if !own(t, store, of.Grace(0).Idle(0).MaxAhead(0).String()) {
 		return WindowedTable[K, A]{newPort[windows.Key[K], A](t, w.stream.port.node)}
 	}
-	store = store.WithRetention(retention(store.RetentionMs(), of.RetentionMs()))
 	described := graph.Node{Name: storeNode(t, store.Name()), Operator: operator, Stores: []string{store.Name()}}
 	var self *graph.Node
 	results := connect(w.stream.port, described,

@@ -1,6 +1,7 @@
 package streams_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -165,5 +166,29 @@ func TestHoppingReducersShareNothing(t *testing.T) {
 		if r.Value["n"] != 3 {
 			t.Errorf("window %s has %v, want 3", r.Key, r.Value)
 		}
+	}
+}
+
+// TestChangelogsLastAsLongAsWindows: the changelog of a store is created by what its spec says. One that says less loses windows that
+// are open, one that says nothing keeps closed windows for ever.
+func TestChangelogsLastAsLongAsWindows(t *testing.T) {
+	top := streams.NewTopology()
+	g := streams.From(top, entries).GroupByKey()
+	days := windows.Tumbling(48 * time.Hour).Grace(24 * time.Hour)
+	for name, kept := range map[string]time.Duration{"default": 0, "short": time.Second, "long": 500 * time.Hour} {
+		g.Window(days).Count(state.NewWindow(name, serde.String, serde.Int64).WithRetention(kept))
+	}
+	g.Sessions(windows.Sessions(48 * time.Hour)).Count(state.NewSession("visits", serde.String, serde.Int64))
+	program, err := streams.Compile(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]time.Duration{}
+	for _, spec := range program.Subtopologies[0].Stores {
+		got[spec.Name] = time.Duration(spec.RetentionMs) * ms
+	}
+	want := map[string]time.Duration{"default": 72 * time.Hour, "short": 72 * time.Hour, "long": 500 * time.Hour, "visits": 48 * time.Hour}
+	if !maps.Equal(got, want) {
+		t.Errorf("the changelogs keep %v, want %v", got, want)
 	}
 }
