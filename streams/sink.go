@@ -19,6 +19,9 @@ func (s Stream[K, V]) to(topic Topic[K, V], n graph.Node, internal bool, options
 		option(&o)
 	}
 	t := s.port.topology
+	if topic.lacksCodec(t) {
+		return
+	}
 	t.graph.AddTopic(topic.describe(internal))
 	n.Name, n.Topics, n.DeadLetters = t.free(n.Name), []string{topic.name}, o.onProduceError.engine.DeadLetters
 	added := s.add(n)

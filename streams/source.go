@@ -34,6 +34,9 @@ func from[K, V any](t *Topology, topics []Topic[K, V], internal bool, options []
 	n := graph.Node{Name: t.free(topics[0].name), Kind: graph.Source, Operator: "source",
 		DeadLetters: o.onDecodeError.engine.DeadLetters}
 	for _, topic := range topics {
+		if topic.lacksCodec(t) {
+			return Stream[K, V]{newPort[K, V](t, &n)}
+		}
 		t.graph.AddTopic(topic.describe(internal))
 		n.Topics = append(n.Topics, topic.name)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/millrace/millrace/state"
 	"github.com/millrace/millrace/streams/serde"
 )
 
@@ -121,11 +122,20 @@ func TestMistakesOfADescription(t *testing.T) {
 		"TimestampBy has a func(int64, string) time.Time": func(t *Topology) { From(t, texts, wrongTime).To(result) },
 		"PartitionBy has a func(int64, string, int) int":  func(t *Topology) { From(t, texts).To(result, wrongPartition) },
 		"it reads no topic: name at least one":            func(t *Topology) { FromAll[string, string](t, nil) },
-		"it merges streams of two topologies":             func(t *Topology) { From(t, texts).Merge(other) },
-		"the topology reads no topic":                     func(t *Topology) {},
-		"node try-filter: it has no name":                 func(t *Topology) { TryFilter(From(t, texts), "", nil, Fail) },
-		"node process: it has no name":                    func(t *Topology) { Process[string, string, string, string](From(t, texts), "", nil, ProcessOptions{}) },
-		"node twice: a second node has this name":         func(t *Topology) { TryFilter(TryFilter(From(t, texts), "twice", nil, Fail), "twice", nil, Fail) },
+		"node bare-in: the topic lacks the codec": func(t *Topology) {
+			From(t, NewTopic[string, string]("bare-in", nil, serde.String)).GroupByKey().Count(state.NewKV("n", serde.String, serde.Int64))
+		},
+		"node bare-out: the topic lacks the codec": func(t *Topology) {
+			From(t, texts).To(NewTopic[string, string]("bare-out", serde.String, nil))
+		},
+		"node bare-between: the topic lacks the codec": func(t *Topology) {
+			From(t, texts).Repartition(NewTopic[string, string]("bare-between", nil, nil)).To(result)
+		},
+		"it merges streams of two topologies":     func(t *Topology) { From(t, texts).Merge(other) },
+		"the topology reads no topic":             func(t *Topology) {},
+		"node try-filter: it has no name":         func(t *Topology) { TryFilter(From(t, texts), "", nil, Fail) },
+		"node process: it has no name":            func(t *Topology) { Process[string, string, string, string](From(t, texts), "", nil, ProcessOptions{}) },
+		"node twice: a second node has this name": func(t *Topology) { TryFilter(TryFilter(From(t, texts), "twice", nil, Fail), "twice", nil, Fail) },
 		"op-1: it changes the keys": func(t *Topology) {
 			s := SelectKey(From(t, texts), func(_, value string) string { return value })
 			From(t, texts).Merge(s).Filter(nil).GroupByKey()

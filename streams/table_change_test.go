@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/millrace/millrace/state"
 	"github.com/millrace/millrace/streams/serde"
 )
 
@@ -62,4 +63,29 @@ func FuzzChange(f *testing.F) {
 			t.Fatalf("%q is %+v, which comes back as %+v, %v", data, change, again, err)
 		}
 	})
+}
+
+// TestTableStepsCountWhatTheySendOn has a row that comes, moves to another group, stays in it and goes.
+func TestTableStepsCountWhatTheySendOn(t *testing.T) {
+	topology := NewTopology()
+	rows := TableFrom(topology, texts, state.NewKV("rows", serde.String, serde.String)).
+		Filter(func(string, string) bool { return true })
+	lengths := MapTableValues(rows, func(value string) string { return value })
+	GroupTable(lengths, NewTopic("groups", serde.String, serde.String), func(_, value string) (string, string) { return value[:1], value }).
+		Count(state.NewKV("sizes", serde.String, serde.Int64))
+	lengths.ToStream().To(result)
+	h := newHarness(t, topology)
+	for i, value := range []string{"a1", "b1", "b2"} {
+		h.mustSend("in", int64(i), "k", value)
+	}
+	if err := h.send("in", 3, []byte("k"), nil); err != nil {
+		t.Fatal(err)
+	}
+	h.commit()
+	nodes := h.counters.Nodes()
+	for name, want := range map[string]int64{"op-1": 4, "op-2": 4, "op-3": 5, "op-4": 4} { // filter, map-values, group-table, to-stream
+		if got := nodes[name]; got.Processed != 4 || got.Emitted != want {
+			t.Errorf("node %s took %d records and sent on %d, want 4 and %d", name, got.Processed, got.Emitted, want)
+		}
+	}
 }

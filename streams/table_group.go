@@ -19,8 +19,7 @@ type GroupedTable[K, V any] struct {
 // what a row was and what it is. A row that moves to another key is taken from the group it leaves before it is added to the
 // one it enters, if one task has both; two tasks do it each in its own time.
 func GroupTable[K, V, K2, V2 any](t Table[K, V], topic Topic[K2, V2], group func(K, V) (K2, V2)) GroupedTable[K2, V2] {
-	if topic.key == nil || topic.value == nil {
-		t.changes.topology.fail(topic.name, "the topic lacks the codec of its keys or of its values: give both to NewTopic")
+	if topic.lacksCodec(t.changes.topology) {
 		return GroupedTable[K2, V2]{newPort[K2, change[V2]](t.changes.topology, t.changes.node)}
 	}
 	t.past.want()
@@ -72,6 +71,7 @@ func (r *regrouper[K, V, K2, V2]) forward(key K, c change[V], m *engine.Meta) er
 			return r.failed(err, m)
 		}
 		if same {
+			r.node.Emitted++
 			return r.next(entered, change, m)
 		}
 		r.node.Emitted += 2
@@ -80,8 +80,10 @@ func (r *regrouper[K, V, K2, V2]) forward(key K, c change[V], m *engine.Meta) er
 		}
 		return r.next(entered, change.onlyNew(), m)
 	case change.had:
+		r.node.Emitted++
 		return r.next(left, change, m)
 	case change.has:
+		r.node.Emitted++
 		return r.next(entered, change, m)
 	}
 	return nil

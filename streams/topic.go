@@ -67,3 +67,12 @@ func (t Topic[K, V]) describe(internal bool) graph.Topic {
 	}
 	return described
 }
+
+// lacksCodec notes the mistake of a topic without codecs, and reports whether it is one.
+func (t Topic[K, V]) lacksCodec(topology *Topology) bool {
+	lacks := t.key == nil || t.value == nil
+	if lacks {
+		topology.fail(t.name, "the topic lacks the codec of its keys or of its values: give both to NewTopic")
+	}
+	return lacks
+}
