@@ -15,7 +15,8 @@ var (
 
 // DeadLetter leaves the record out and writes the input record that it came of to a topic, as it is, with headers that say where
 // it came from and what was wrong: consumer.DeadLetterCause, consumer.DeadLetterTopic, consumer.DeadLetterPartition,
-// consumer.DeadLetterOffset and DeadLetterNode. It is written with everything else that is committed.
+// consumer.DeadLetterOffset and DeadLetterNode. It is written with everything else that is committed. What came of no input record,
+// as the result of a window when it closes or what a timer forwards, cannot become a dead letter: it ends Run, as with Fail.
 func DeadLetter(topic string) Policy { return Policy{engine.Policy{DeadLetters: topic}} }
 
 // DeadLetterNode is the header of a dead letter with the name of the node that could not process it.
