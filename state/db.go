@@ -22,6 +22,7 @@ type DB struct {
 	shared  *Shared // its own, nil if it is the caller's
 	lock    chan struct{}
 	failure atomic.Pointer[error] // the first one; also ErrClosed
+	told    atomic.Bool           // somebody was
 
 	registered map[string]*registration
 	names      []string        // of all registered stores, sorted
@@ -105,6 +106,7 @@ func (db *DB) Dir() string { return db.dir }
 // usable returns the error that ended the DB, if one has.
 func (db *DB) usable() error {
 	if err := db.failure.Load(); err != nil {
+		db.told.Store(true)
 		return *err
 	}
 	return nil
@@ -112,12 +114,17 @@ func (db *DB) usable() error {
 
 // fail ends the DB with the first error that the disk had, which it returns.
 func (db *DB) fail(operation string, err error) error {
+	db.end(operation, err)
+	return db.usable()
+}
+
+// end is fail where there is nobody to tell.
+func (db *DB) end(operation string, err error) {
 	if first := db.fence.failed(); first != nil {
 		err = first
 	}
 	wrapped := failure(operation, db.dir, err)
 	db.failure.CompareAndSwap(nil, &wrapped)
-	return db.usable()
 }
 
 // spaces visits the overlays of all stores, by the stores' names.
@@ -158,10 +165,11 @@ func (db *DB) trim() {
 }
 
 // Close writes what is committed, never what is not, waits until it is on disk and frees the directory. Queries end with ErrClosed. A
-// DB that is broken is closed as it is, without an error: the failure was told.
+// DB that is broken is closed as it is, without an error if the failure was told before.
 func (db *DB) Close() error {
 	db.lock <- struct{}{}
 	defer db.Unlock()
+	told := db.told.Load()
 	broken := db.usable()
 	if errors.Is(broken, ErrClosed) {
 		return nil
@@ -169,6 +177,8 @@ func (db *DB) Close() error {
 	var err error
 	if broken == nil {
 		err = db.writeAll()
+	} else if !told {
+		err = broken
 	}
 	closed := fmt.Errorf("use the state in %s: %w", db.dir, ErrClosed)
 	db.failure.Store(&closed)

@@ -12,6 +12,9 @@ import (
 // markerPrefix begins the names of files whose names are all that they say.
 const markerPrefix = "marker."
 
+// manifestPrefix begins the names of the files that say which tables there are.
+const manifestPrefix = "MANIFEST-"
+
 // fence is the file system of one DB. The first call that changes the disk and fails is remembered, and all that would change it later
 // is refused: Pebble would try again for ever, or go on where it cannot know what is on the disk.
 type fence struct {
@@ -22,10 +25,12 @@ type fence struct {
 	patient atomic.Bool   // the DB is open, so that closed will be closed
 	once    sync.Once
 	first   error // read it behind broken
+	tell    func(error)
 }
 
-func newFence(fs vfs.FS, dir string) *fence {
-	return &fence{FS: fs, dir: dir, broken: make(chan struct{}), closed: make(chan struct{})}
+// newFence makes a fence that calls tell once, when it breaks.
+func newFence(fs vfs.FS, dir string, tell func(error)) *fence {
+	return &fence{FS: fs, dir: dir, broken: make(chan struct{}), closed: make(chan struct{}), tell: tell}
 }
 
 // fail remembers the first failure and returns it.
@@ -33,6 +38,7 @@ func (f *fence) fail(err error) error {
 	f.once.Do(func() {
 		f.first = err
 		close(f.broken)
+		f.tell(err)
 	})
 	<-f.broken
 	return f.first
@@ -78,12 +84,30 @@ func (f *fence) guardFile(name string, open func() (vfs.File, error)) (file vfs.
 }
 
 func (f *fence) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if strings.HasPrefix(f.PathBase(name), markerPrefix) {
-		if err := f.syncDirectory(f.PathDir(name)); err != nil {
+	create := func() (vfs.File, error) { return f.FS.Create(name, category) }
+	switch base := f.PathBase(name); {
+	case strings.HasPrefix(base, markerPrefix):
+		file, err := vfs.File(nil), f.syncDirectory(f.PathDir(name))
+		if err == nil {
+			file, err = f.guardFile(name, create)
+		}
+		return f.vital(name, file, err)
+	case strings.HasPrefix(base, manifestPrefix):
+		file, err := f.guardFile(name, create)
+		return f.vital(name, file, err)
+	}
+	return f.guardFile(name, create)
+}
+
+// vital returns a file of which Pebble hears no failure, in memory if it could not be made: after one it would have to end the process,
+// since what it knows in memory is half changed. The fence has the failure, and what is on the disk stays as the last success left it.
+func (f *fence) vital(name string, file vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		if file, err = vfs.NewMem().Create(f.PathBase(name), vfs.WriteCategoryUnspecified); err != nil {
 			return nil, err
 		}
 	}
-	return f.guardFile(name, func() (vfs.File, error) { return f.FS.Create(name, category) })
+	return vitalFile{file}, nil
 }
 
 func (f *fence) OpenReadWrite(name string, category vfs.DiskWriteCategory, options ...vfs.OpenOption) (vfs.File, error) {
@@ -173,6 +197,29 @@ func (f *fencedFile) SyncTo(length int64) (full bool, err error) {
 		return err
 	})
 	return full, err
+}
+
+// vitalFile is one whose writes all seem to succeed.
+type vitalFile struct{ vfs.File }
+
+func (f vitalFile) Write(data []byte) (int, error) {
+	_, _ = f.File.Write(data)
+	return len(data), nil
+}
+
+func (f vitalFile) Sync() error {
+	_ = f.File.Sync()
+	return nil
+}
+
+func (f vitalFile) SyncData() error {
+	_ = f.File.SyncData()
+	return nil
+}
+
+func (f vitalFile) Close() error {
+	_ = f.File.Close()
+	return nil
 }
 
 // fencedDirectory is a directory to be synced.

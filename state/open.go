@@ -19,10 +19,10 @@ func Open(options Options) (*DB, error) {
 		dir:        options.Dir,
 		options:    options,
 		logger:     options.Logger,
-		fence:      newFence(options.FS, options.Dir),
 		lock:       make(chan struct{}, 1),
 		registered: map[string]*registration{},
 	}
+	db.fence = newFence(options.FS, options.Dir, db.backgroundError)
 	shared := options.Shared
 	if shared == nil {
 		shared = NewShared(0, 0)
@@ -50,7 +50,7 @@ func (db *DB) openPebble(shared *Shared) (err error) {
 		MemTableStopWritesThreshold: memTablesMax,
 		L0StopWritesThreshold:       stopWritesFiles,
 		Logger:                      pebbleLogger{db},
-		EventListener:               &pebble.EventListener{BackgroundError: db.backgroundError, DataCorruption: db.corruption},
+		EventListener:               &pebble.EventListener{BackgroundError: func(err error) { _ = db.fence.fail(err) }, DataCorruption: db.corruption},
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(bloomBitsPerKey)
@@ -60,6 +60,9 @@ func (db *DB) openPebble(shared *Shared) (err error) {
 	}
 	if db.pebble, err = pebble.Open(db.dir, options); err != nil {
 		return openFailure(db.dir, err)
+	}
+	if err := db.fence.failed(); err != nil {
+		return errors.Join(openFailure(db.dir, err), db.pebble.Close())
 	}
 	return nil
 }
@@ -231,15 +234,15 @@ func (db *DB) isEmpty(prefix []byte) (bool, error) {
 	return !found, errors.Join(iterator.Error(), iterator.Close())
 }
 
-// backgroundError ends the DB: what Pebble could not write it would try to write for ever.
-func (db *DB) backgroundError(err error) { _ = db.fail("write in the background", db.fence.fail(err)) }
+// backgroundError ends the DB when the fence breaks: what Pebble could not write it would try to write for ever.
+func (db *DB) backgroundError(err error) { db.end("write", err) }
 
 // corruption ends the DB. Whoever reads what is damaged gets an error as well.
 func (db *DB) corruption(info pebble.DataCorruptionInfo) {
-	_ = db.fail("read "+info.Path, info.Details)
+	db.end("read "+info.Path, info.Details)
 }
 
-// pebbleLogger hands on what Pebble logs. It calls Fatalf when it cannot write its manifest, and goes on with an error if Fatalf returns.
+// pebbleLogger hands on what Pebble logs. It calls Fatalf where it cannot go on, and goes on if Fatalf returns.
 type pebbleLogger struct{ db *DB }
 
 func (l pebbleLogger) Infof(format string, args ...any) {}
@@ -249,5 +252,5 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 }
 
 func (l pebbleLogger) Fatalf(format string, args ...any) {
-	l.db.backgroundError(fmt.Errorf(format, args...))
+	_ = l.db.fence.fail(fmt.Errorf(format, args...))
 }
