@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -183,8 +184,14 @@ func (d *demo) explain(ctx context.Context, err error) error {
 			d.view.say(fmt.Sprintf("the last lines of the %s:\n%s", p.name, words))
 		}
 	}
+	if d.broker != nil && !errors.Is(err, errEnded) && d.broker.endsWithin(demoEndMax) {
+		return fmt.Errorf("demo: the %s %w: %w", d.broker.name, errEnded, err)
+	}
 	return fmt.Errorf("demo: %w", err)
 }
+
+// demoEndMax is how long it may take to learn that a process has ended that does not answer any more.
+const demoEndMax = time.Second
 
 // conclude prints the result.
 func (d *demo) conclude(stdout io.Writer, v demoVerdict) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -44,7 +43,7 @@ func (b *demoBroker) start(ctx context.Context) error {
 	case b.address = <-b.ready:
 		return nil
 	case <-exited:
-		return errors.New("the broker ended while starting: " + b.lastWords())
+		return fmt.Errorf("the broker %w while starting: %s", errEnded, b.lastWords())
 	case <-timeout.C:
 		return fmt.Errorf("the broker was not ready after %v", demoStartMax)
 	case <-ctx.Done():

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -127,12 +128,29 @@ func (p *demoProcess) kill() {
 
 // running fails if the process has ended.
 func (p *demoProcess) running() error {
+	if p.endsWithin(0) {
+		return fmt.Errorf("the %s %w", p.name, errEnded)
+	}
+	return nil
+}
+
+var errEnded = errors.New("ended by itself")
+
+// endsWithin waits for the end of the process, and says whether it came in time.
+func (p *demoProcess) endsWithin(timeout time.Duration) bool {
 	_, exited := p.process()
 	select {
 	case <-exited:
-		return fmt.Errorf("the %s ended by itself", p.name)
+		return true
 	default:
-		return nil
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-exited:
+		return true
+	case <-timer.C:
+		return false
 	}
 }
 
