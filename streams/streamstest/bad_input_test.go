@@ -294,14 +294,31 @@ func TestAChangelogThatWasTruncatedWipesTheState(t *testing.T) {
 	Send(d, numbers, "k", 7, OnPartition(1))
 	d.Drain()
 	d.Stop()
+	Send(d, numbers, "k", 2, OnPartition(1))
+	d.Drain()
+	d.Crash() // the local state has the first record of the changelog only
 	Send(d, numbers, "k", 1, OnPartition(1))
 	d.Truncate(d.Changelog("counts"), 1, -1)
 	d.Drain()
 	if got := Latest(d, sums)["k"]; got != 1 {
 		t.Errorf("sum %d, want 1: what was cut off the changelog does not count any more", got)
 	}
-	if why := d.Wiped(); len(why) != 1 || !strings.Contains(why[0], d.Changelog("counts")+"/1 begins at offset 2") {
+	if why := d.Wiped(); len(why) != 1 || !strings.Contains(why[0], d.Changelog("counts")+"/1 begins at offset 4") {
 		t.Errorf("wiped because of %q, want the partition and what happened to it", why)
+	}
+}
+
+// TestAChangelogOfWhichOnlyAMarkerIsLeftCostsNothing: the state contains all records that retention took.
+func TestAChangelogOfWhichOnlyAMarkerIsLeftCostsNothing(t *testing.T) {
+	d := adding(t)
+	Send(d, numbers, "k", 7, OnPartition(1))
+	d.Drain()
+	d.Stop()
+	Send(d, numbers, "k", 1, OnPartition(1))
+	d.Truncate(d.Changelog("counts"), 1, -1)
+	d.Drain()
+	if got := Latest(d, sums)["k"]; got != 8 || len(d.Wiped()) > 0 {
+		t.Errorf("sum %d, want 8; wiped because of %q", got, d.Wiped())
 	}
 }
 
