@@ -65,7 +65,7 @@ func (d *Driver) Records(topic string) (all []*kgo.Record) {
 	return all
 }
 
-// Dropped returns how many records a node has left out for a reason: "ahead", "closed", "decode", "error", "late", "null_key",
+// Dropped returns how many records a node has left out for a reason: "ahead", "decode", "error", "late", "null_key",
 // "null_value" or "produce". It is what the metrics show: records that were processed again after a crash count again.
 func (d *Driver) Dropped(node, reason string) int64 {
 	d.t.Helper()

@@ -12,7 +12,6 @@ type Reason int
 // The reasons, in the order of their names.
 const (
 	Ahead     Reason = iota // its timestamp is too far in the future
-	Closed                  // its window had been closed
 	Decode                  // its key or value is no such thing
 	Failed                  // a user's function returned an error
 	Late                    // it came after its windows were closed
@@ -22,14 +21,14 @@ const (
 	reasons                 // how many there are
 )
 
-var reasonNames = [reasons]string{"ahead", "closed", "decode", "error", "late", "null_key", "null_value", "produce"}
+var reasonNames = [reasons]string{"ahead", "decode", "error", "late", "null_key", "null_value", "produce"}
 
 // String is the reason as labels of metrics have it.
 func (r Reason) String() string { return reasonNames[r] }
 
 // Reasons are all of them.
 func Reasons() []Reason {
-	return []Reason{Ahead, Closed, Decode, Failed, Late, NullKey, NullValue, Produce}
+	return []Reason{Ahead, Decode, Failed, Late, NullKey, NullValue, Produce}
 }
 
 // Counters add up what all tasks of a process have done. They are safe for concurrent use. A transaction that is aborted
