@@ -105,6 +105,11 @@ func (g *Group) onClose(stop func()) (unhook func()) {
 	return func() { close(over); <-watched }
 }
 
+// tellsEnd reports whether err only tells that ctx ended.
+func tellsEnd(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
+}
+
 // unlessOver returns err, or nil if it only tells that ctx ended.
 func unlessOver(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -177,7 +182,7 @@ func (g *Group) loop(ctx context.Context) error {
 		case <-tick.C:
 			err = g.commit(ctx)
 		}
-		if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		if tellsEnd(ctx, err) {
 			return errHalfway
 		}
 		if err != nil {

@@ -207,7 +207,24 @@ func (o *Outlet) Committed(ctx context.Context, partitions []TopicPartition) (Of
 			return nil, err
 		}
 	}
-	return fetchCommitted(ctx, o.client, o.options.Group, partitions)
+	return fetchCommitted(ctx, o.client, o.options.Group, partitions, o.awaitsDecision())
+}
+
+// undecidedMax is how long a transaction with offsets of the group may be undecided before it is told.
+const undecidedMax = 15 * time.Second
+
+// awaitsDecision returns whether to ask again after an error: when it is that a transaction with offsets is not decided. It tells
+// once if that takes long, as it does for ever where a broker has lost its decision.
+func (o *Outlet) awaitsDecision() (again func(error) bool) {
+	began, told := time.Now(), false
+	return func(err error) bool {
+		if isUnstable(err) && !told && time.Since(began) >= undecidedMax {
+			told = true
+			o.logger.Warn("waiting for the offsets of the group: a transaction that has some of them is neither committed nor aborted; if no other process of "+
+				"the group is at work, kafka-transactions.sh --find-hanging shows it and --abort ends it", "group", o.options.Group, "error", err)
+		}
+		return isUnstable(err)
+	}
 }
 
 // Commit commits offsets, at least one, and what was produced since the last commit. member says who asks, as of now, and may

@@ -63,7 +63,7 @@ func hasNewTransactions(ctx context.Context, client *kgo.Client) (bool, error) {
 
 // fetchCommitted returns what group has committed in each of the partitions, noOffset where nothing. It waits for
 // transactions that have offsets of them pending.
-func fetchCommitted(ctx context.Context, client *kgo.Client, group string, partitions []TopicPartition) (Offsets, error) {
+func fetchCommitted(ctx context.Context, client *kgo.Client, group string, partitions []TopicPartition, again func(error) bool) (Offsets, error) {
 	request := kmsg.NewPtrOffsetFetchRequest()
 	request.Group, request.RequireStable = group, true
 	indexes := map[string]int{}
@@ -81,7 +81,7 @@ func fetchCommitted(ctx context.Context, client *kgo.Client, group string, parti
 	if len(partitions) == 0 {
 		return offsets, nil
 	}
-	err := repeat(ctx, isUnstable, func() error {
+	err := repeat(ctx, again, func() error {
 		response, err := request.RequestWith(ctx, client)
 		if err == nil {
 			err = offsets.read(response)

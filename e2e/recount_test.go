@@ -32,15 +32,6 @@ const (
 	disturbedWithin = 100 * time.Millisecond
 )
 
-// cluster is where an application runs: one broker, ours or Apache Kafka's.
-type cluster interface {
-	address() string
-	start() // returns when it accepts connections
-	kill()  // as kill -9
-}
-
-func (s *server) address() string { return s.addr }
-
 // TestStreamsKillsChangeNoResult runs an application in several processes, whose partitions move, while they and the broker
 // are killed with -9, stopped and continued, and computes everything that came out again from what went in.
 func TestStreamsKillsChangeNoResult(t *testing.T) {
@@ -50,7 +41,7 @@ func TestStreamsKillsChangeNoResult(t *testing.T) {
 	if long() {
 		rounds = recountRoundsOfALongRun
 	}
-	newRecounting(t, s).run(rounds)
+	newRecounting(t, s.addr, s).run(rounds)
 	if code := s.terminate(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -60,7 +51,8 @@ func TestStreamsKillsChangeNoResult(t *testing.T) {
 // recounting is a run of the program recount in several processes, and what is done to them.
 type recounting struct {
 	t       *testing.T
-	cluster cluster
+	brokers string
+	broker  *server // nil: it is not killed
 	random  *rand.Rand
 	workers []*worker
 	client  *kgo.Client
@@ -69,14 +61,14 @@ type recounting struct {
 	counted atomic.Int64
 }
 
-func newRecounting(t *testing.T, c cluster) *recounting {
+func newRecounting(t *testing.T, brokers string, broker *server) *recounting {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.address()), kgo.AlwaysRetryEOF(), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.AlwaysRetryEOF(), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	r := &recounting{t: t, cluster: c, client: client, random: rand.New(rand.NewPCG(recountSeed, 0)), clockMs: 1_760_000_000_000}
+	r := &recounting{t: t, brokers: brokers, broker: broker, client: client, random: rand.New(rand.NewPCG(recountSeed, 0)), clockMs: 1_760_000_000_000}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	forever := map[string]*string{"retention.ms": kadm.StringPtr("-1")} // the records have times that are long past
@@ -90,7 +82,7 @@ func (r *recounting) run(rounds int) {
 	stop := r.follow()
 	defer stop()
 	for range recountWorkers {
-		r.workers = append(r.workers, startWorker(r.t, r.cluster.address()))
+		r.workers = append(r.workers, startWorker(r.t, r.brokers))
 	}
 	r.putInAborted()
 	for round := range rounds {
@@ -116,31 +108,37 @@ func (r *recounting) run(rounds int) {
 // disturbance returns what happens in a round: first each kind in turn, then any.
 func (r *recounting) disturbance(round int) (name string, disturb func()) {
 	w := r.workers[r.random.IntN(len(r.workers))]
-	kinds := []struct {
+	type kind struct {
 		name    string
 		disturb func()
-	}{
+	}
+	kinds := []kind{
 		{"a process is killed", func() { w.kill(); w.start() }},
-		{"the broker is killed", func() { r.cluster.kill(); r.cluster.start() }},
 		{"a process is stopped until others have its partitions", func() { r.stopped(w) }},
 		{"a process is told to end, and started again", func() { w.terminate(); w.start() }},
 		{"a process is killed and its disk is lost", func() { w.kill(); r.loseState(w); w.start() }},
-		{"all are killed, the broker too", func() {
-			for _, w := range r.workers {
-				w.kill()
-			}
-			r.cluster.kill()
-			r.cluster.start()
-			for _, w := range r.workers {
-				w.start()
-			}
-		}},
 	}
-	kind := kinds[round%len(kinds)]
+	if r.broker != nil {
+		kinds = append(kinds,
+			kind{"the broker is killed", func() { r.broker.kill(); r.broker.start() }},
+			kind{"all are killed, the broker too", r.allKilled})
+	}
+	chosen := kinds[round%len(kinds)]
 	if round >= len(kinds) {
-		kind = kinds[r.random.IntN(len(kinds))]
+		chosen = kinds[r.random.IntN(len(kinds))]
 	}
-	return kind.name, kind.disturb
+	return chosen.name, chosen.disturb
+}
+
+func (r *recounting) allKilled() {
+	for _, w := range r.workers {
+		w.kill()
+	}
+	r.broker.kill()
+	r.broker.start()
+	for _, w := range r.workers {
+		w.start()
+	}
 }
 
 // stopped makes a zombie: a process that does not know that its partitions are no longer its own, with a transaction open.
@@ -189,7 +187,7 @@ func (r *recounting) records() []*kgo.Record {
 // putInAborted puts records in that nobody may count.
 func (r *recounting) putInAborted() {
 	r.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(r.cluster.address()), kgo.TransactionalID("undecided"))
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers), kgo.TransactionalID("undecided"))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -210,7 +208,7 @@ func (r *recounting) putInAborted() {
 // follow counts the records of the topic "count" as they are committed.
 func (r *recounting) follow() (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
-	client, err := kgo.NewClient(kgo.SeedBrokers(r.cluster.address()), kgo.AlwaysRetryEOF(), kgo.ConsumeTopics("count"),
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers), kgo.AlwaysRetryEOF(), kgo.ConsumeTopics("count"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		r.t.Fatal(err)
@@ -258,7 +256,7 @@ func (r *recounting) read(topic string) (records []*kgo.Record) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	reader, err := consumer.NewReader(consumer.ReaderOptions{Client: []kgo.Opt{kgo.SeedBrokers(r.cluster.address())}, Spans: spans})
+	reader, err := consumer.NewReader(consumer.ReaderOptions{Client: []kgo.Opt{kgo.SeedBrokers(r.brokers)}, Spans: spans})
 	if err != nil {
 		r.t.Fatal(err)
 	}
