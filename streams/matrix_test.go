@@ -249,13 +249,17 @@ func TestDiskOlderThanDeletions(t *testing.T) {
 // TestCommittedOffsetsExpired is the row "committed input offset expired": records were deleted before they were processed, or the
 // group's offsets are gone. Nothing is processed until somebody decides.
 func TestCommittedOffsetsExpired(t *testing.T) {
-	for name, expire := range map[string]func(*cluster){
-		"records": func(c *cluster) { c.deleteRecords("lines", 0) },
-		"offsets": func(c *cluster) {
-			if _, err := c.admin.DeleteGroups(c.t.Context(), "app"); err != nil {
-				c.t.Fatal(err)
-			}
-		},
+	records := func(c *cluster) { c.deleteRecords("lines", 0) }
+	offsets := func(c *cluster) {
+		if _, err := c.admin.DeleteGroups(c.t.Context(), "app"); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		restores bool // the state is another process's, that has restored it and processed nothing
+		expire   func(*cluster)
+	}{
+		"records": {expire: records}, "offsets": {expire: offsets}, "offsets behind a restore": {restores: true, expire: offsets},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -266,8 +270,12 @@ func TestCommittedOffsetsExpired(t *testing.T) {
 			app := c.run(counting(nil), streams.Config{StateDir: dir})
 			c.awaitCounts(7, 70)
 			app.mustStop()
+			if test.restores {
+				dir = t.TempDir()
+				c.run(counting(nil), streams.Config{StateDir: dir}).awaitRunning().mustStop()
+			}
 			c.sendWords(1, 7, 70, 140)
-			expire(c)
+			test.expire(c)
 			app = c.run(counting(nil), streams.Config{StateDir: dir})
 			var lost *engine.LostOffsetsError
 			if err := app.wait(); !errors.As(err, &lost) || !strings.Contains(err.Error(), "OnLostOffsets") {

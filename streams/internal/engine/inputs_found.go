@@ -91,8 +91,8 @@ func (s *Shell) lost(lost *LostOffsetsError) error {
 
 // checkState notices that the offsets of a task have expired while its stores have contents: processing everything again would
 // count it twice. At least once, stores may be ahead of the first commit.
-func (s *Shell) checkState(task *Task, restored int, inputs map[string]inputFound) error {
-	if !s.options.ExactlyOnce || restored == 0 && task.StoredCommit() == "" {
+func (s *Shell) checkState(task *Task, inputs map[string]inputFound) error {
+	if !s.options.ExactlyOnce || task.StoredCommit() == "" {
 		return nil
 	}
 	var one consumer.TopicPartition
@@ -106,7 +106,7 @@ func (s *Shell) checkState(task *Task, restored int, inputs map[string]inputFoun
 		"the group's offsets have expired or were deleted", task.site.id)})
 }
 
-// StoredCommit is the id of the commit that the task's stores had when they were opened, "" if they were empty.
+// StoredCommit is not "" if the task's stores have contents: committed ones, or of their changelogs. It is asked before the first commit.
 func (t *Task) StoredCommit() string {
 	if t.site.db == nil {
 		return ""

@@ -79,11 +79,11 @@ func (l *lane) open(ctx context.Context) error {
 		p := l.partition(l.topics[0])
 		return p.Produce(l.shell.work, records...)
 	}
-	task, restored, err := l.shell.openTask(ctx, l.sub, l.id, produce)
+	task, err := l.shell.openTask(ctx, l.sub, l.id, produce)
 	if err != nil {
 		return err
 	}
-	if err = l.shell.checkState(task, restored, inputs); err == nil {
+	if err = l.shell.checkState(task, inputs); err == nil {
 		err = l.begin(task, inputs)
 	}
 	if err != nil {

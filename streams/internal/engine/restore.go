@@ -28,25 +28,24 @@ const (
 type restorer struct {
 	shell   *Shell
 	task    *Task
-	records int // put into stores
 	spans   map[consumer.TopicPartition]StoreSpan
 	reached map[string]state.Changelog // by store
 }
 
-// openTask opens a task and restores its stores, of how many records it tells. State that is of no use is wiped.
-func (s *Shell) openTask(ctx context.Context, sub *Subtopology, id TaskID, produce producer) (task *Task, restored int, err error) {
+// openTask opens a task and restores its stores. State that is of no use is wiped.
+func (s *Shell) openTask(ctx context.Context, sub *Subtopology, id TaskID, produce producer) (task *Task, err error) {
 	environment := s.environment(id, produce)
 	if task, err = OpenTask(sub, id, environment); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	plan, err := s.planRestore(ctx, task)
 	if err == nil && plan.Wipe != "" {
 		s.event(fmt.Errorf("task %v: its state is wiped and restored from zero: %s", id, plan.Wipe))
 		if err := errors.Join(task.Close(), removeAll(environment.State)); err != nil {
-			return nil, 0, fmt.Errorf("task %v: wipe its state: %w", id, err)
+			return nil, fmt.Errorf("task %v: wipe its state: %w", id, err)
 		}
 		if task, err = OpenTask(sub, id, environment); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	}
 	r := &restorer{shell: s, task: task}
@@ -54,9 +53,9 @@ func (s *Shell) openTask(ctx context.Context, sub *Subtopology, id TaskID, produ
 		err = r.run(ctx, plan)
 	}
 	if err != nil {
-		return nil, 0, errors.Join(fmt.Errorf("task %v: restore: %w", id, err), task.Close())
+		return nil, errors.Join(fmt.Errorf("task %v: restore: %w", id, err), task.Close())
 	}
-	return task, r.records, nil
+	return task, nil
 }
 
 // WrittenMs is when the task's stores were last written to disk, by the wall clock; 0 if they never were.
@@ -152,7 +151,7 @@ func (r *restorer) run(ctx context.Context, plan RestorePlan) error {
 	var spans []consumer.Span
 	for _, span := range plan.Spans {
 		r.spans[span.TopicPartition] = span
-		r.move(span, nil, span.From)
+		r.move(span, span.From)
 		if span.From < span.To {
 			spans = append(spans, span.Span)
 		}
@@ -166,9 +165,8 @@ func (r *restorer) run(ctx context.Context, plan RestorePlan) error {
 }
 
 // move notes what of a changelog is in its store now.
-func (r *restorer) move(span StoreSpan, records []*kgo.Record, next int64) {
+func (r *restorer) move(span StoreSpan, next int64) {
 	r.reached[span.Store] = state.Changelog{TopicID: span.TopicID, NextOffset: next}
-	r.records += len(records)
 	counters := r.task.site.counters.Restore(span.Store)
 	counters.Remaining = span.To - next
 	r.task.site.counters.Publish()
@@ -192,7 +190,7 @@ func (r *restorer) read(ctx context.Context, spans []consumer.Span) error {
 		if err := r.task.Restore(span.Store, portion.Records); err != nil {
 			return err
 		}
-		r.move(span, portion.Records, portion.Next)
+		r.move(span, portion.Next)
 		if unwritten += bytesOf(portion.Records); unwritten >= restoreBytesMax {
 			unwritten = 0
 			if err := r.task.RestoreDone(r.reached); err != nil {

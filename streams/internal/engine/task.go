@@ -35,6 +35,7 @@ type Task struct {
 	sliceRecords int
 
 	changelogs   []*Changelog // of the stores, in their order
+	restored     bool         // records of them were put into the stores
 	changed      bool         // since the last Prepare: there is something to commit
 	prepared     metadata     // of the last Prepare
 	preparedText string       // the same as it is committed

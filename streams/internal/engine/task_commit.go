@@ -60,9 +60,13 @@ func (t *Task) Restore(store string, records []*kgo.Record) error {
 				t.site.id, store, record.Offset, record.Topic, record.Partition, err)
 		}
 	}
+	t.restored = t.restored || len(records) > 0
 	t.site.counters.Restore(store).Restored += int64(len(records))
 	return nil
 }
+
+// restoredCommit stands for the id of a commit, which changelogs do not tell, in stores that were restored and not committed since.
+const restoredCommit = "restored"
 
 // RestoreDone says up to where the stores contain their changelogs now. All of the task's stores have to be in it, with the
 // topic's id, though nothing was restored.
@@ -74,6 +78,9 @@ func (t *Task) RestoreDone(contained map[string]state.Changelog) error {
 		log.Changelog = contained[log.Store]
 	}
 	position := state.Position{Changelogs: contained, CommitID: t.site.db.Position().CommitID, WrittenMs: t.site.nowMs}
+	if t.restored && position.CommitID == "" {
+		position.CommitID = restoredCommit
+	}
 	if err := t.site.db.RestoreDone(position); err != nil {
 		return fmt.Errorf("task %v: restore: %w", t.site.id, err)
 	}
