@@ -36,7 +36,7 @@ type DB struct {
 	writer     batchWriter
 	timeMs     int64
 	dirtyBytes int64
-	cached     int64     // bytes of slots
+	cached     int64     // bytes of overlays and their slots
 	resident   []evictor // all overlays, for eviction
 	evicting   int       // the one that is being looked at
 	restored   int64     // bytes of what Restore has taken
@@ -97,7 +97,7 @@ func (db *DB) SetTime(timestampMs int64) { db.timeMs = timestampMs }
 // DirtyBytes is about what memory holds of changes that are not committed.
 func (db *DB) DirtyBytes() int64 { return db.dirtyBytes }
 
-// CachedBytes returns about how much memory the values take that are in it.
+// CachedBytes returns about how much memory the values take that are in it, with all that finds them.
 func (db *DB) CachedBytes() int64 { return db.cached }
 
 // Dir returns the directory.
@@ -158,7 +158,7 @@ func (db *DB) evict(slots int) (around bool) {
 // trim evicts what had to be kept until it was written.
 func (db *DB) trim() {
 	for rounds := 0; db.cached > db.options.CacheBytes && rounds < 2*len(db.resident); {
-		if db.evict(slotsPerChunk) {
+		if db.evict(chunkSlotsMax) {
 			rounds++
 		}
 	}

@@ -3,8 +3,9 @@ package state
 import "encoding/binary"
 
 const (
-	longChunkBytes = 64 << 10
-	longWasteMin   = 1 << 20 // less is not worth the work
+	longChunkBytesMin = 256 // of the first chunk; each further one is twice as large, eight times
+	longDoublings     = 8
+	longWasteMin      = 1 << 20 // less is not worth the work
 )
 
 // longKeys keeps the keys that do not fit into a slot, which has their place instead.
@@ -22,7 +23,8 @@ func (l *longKeys) at(place *[inlineKeyMax]byte, keyBytes uint32) []byte {
 func (l *longKeys) put(place *[inlineKeyMax]byte, key []byte) {
 	last := len(l.chunks) - 1
 	if last < 0 || len(l.chunks[last])+len(key) > cap(l.chunks[last]) {
-		l.chunks = append(l.chunks, make([]byte, 0, max(longChunkBytes, len(key))))
+		size := longChunkBytesMin << min(len(l.chunks), longDoublings)
+		l.chunks = append(l.chunks, make([]byte, 0, max(size, len(key))))
 		last++
 	}
 	binary.LittleEndian.PutUint32(place[:], uint32(last))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -48,12 +49,19 @@ func newOverlay[V any](db *DB, prefix, suffix []byte, codec Codec[V], logged, em
 		scratch:  slices.Clone(prefix),
 	}
 	db.resident = append(db.resident, o)
+	db.cached += o.emptyBytes()
 	return o
+}
+
+// emptyBytes is what an overlay takes without any slots.
+func (o *overlay[V]) emptyBytes() int64 {
+	return int64(unsafe.Sizeof(*o)) + groupsMin*int64(unsafe.Sizeof(slotGroup{}))
 }
 
 // release gives the memory back; whoever has the overlay forgets it. What it has that is not in Pebble is lost.
 func (o *overlay[V]) release() {
 	o.clear()
+	o.db.cached -= o.emptyBytes()
 	o.db.resident = slices.DeleteFunc(o.db.resident, func(e evictor) bool { return e == evictor(o) })
 }
 
@@ -99,7 +107,9 @@ func (o *overlay[V]) lookup(key []byte) (s *slot[V], err error) {
 
 func (o *overlay[V]) load(key []byte, hash uint64) (uint32, error) {
 	o.db.makeRoom()
+	o.db.cached -= o.table.unusedBytes()
 	n := o.table.insert(key, hash)
+	o.db.cached += o.table.unusedBytes()
 	s := o.table.at(n)
 	s.state |= slotRecent
 	if !o.complete {
@@ -197,11 +207,10 @@ func (o *overlay[V]) weight(s *slot[V]) int64 {
 
 // evict looks at some slots and frees those that are clean and were not used since it last came by. It says whether it has been around.
 func (o *overlay[V]) evict(slots int) (around bool) {
+	if o.table.room == 0 {
+		return true
+	}
 	for range slots {
-		if o.hand >= o.table.next {
-			o.hand = 0
-			return true
-		}
 		s := o.table.at(o.hand)
 		switch {
 		case s.state&slotUsed == 0 || !s.clean():
@@ -214,7 +223,9 @@ func (o *overlay[V]) evict(slots int) (around bool) {
 			o.db.cached -= o.weight(s)
 			o.table.remove(o.hand)
 		}
-		o.hand++
+		if o.hand = o.table.after(o.hand); o.hand == 0 {
+			return true
+		}
 	}
 	return false
 }
@@ -226,9 +237,12 @@ func (o *overlay[V]) reset() {
 }
 
 func (o *overlay[V]) clear() {
-	for n := range o.table.next {
-		if s := o.table.at(n); s.state&slotUsed != 0 {
-			o.db.cached -= o.weight(s)
+	o.db.cached -= o.table.unusedBytes()
+	for _, chunk := range o.table.chunks {
+		for i := range chunk {
+			if s := &chunk[i]; s.state&slotUsed != 0 {
+				o.db.cached -= o.weight(s)
+			}
 		}
 	}
 	o.table, o.hand = newTable[V](), 0

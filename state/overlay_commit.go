@@ -118,16 +118,18 @@ func (o *overlay[V]) commonPrefix() int {
 
 // eachPending visits the pending slots in the order in which they lie in memory: in any other one, each would be a miss of the caches.
 func (o *overlay[V]) eachPending(visit func(s *slot[V])) {
-	if len(o.pending) < int(o.table.next)/sparsePending {
+	if len(o.pending) < o.table.room/sparsePending {
 		slices.Sort(o.pending)
 		for _, n := range o.pending {
 			visit(o.table.at(n))
 		}
 		return
 	}
-	for n := range o.table.next {
-		if s := o.table.at(n); s.pending != 0 {
-			visit(s)
+	for _, chunk := range o.table.chunks {
+		for i := range chunk {
+			if s := &chunk[i]; s.pending != 0 {
+				visit(s)
+			}
 		}
 	}
 }

@@ -4,7 +4,7 @@ import "math/bits"
 
 const (
 	groupSlots = 8
-	groupsMin  = 8
+	groupsMin  = 2
 	lowBits    = 0x0101010101010101
 	highBits   = 0x8080808080808080
 

@@ -7,8 +7,11 @@ import (
 )
 
 const (
-	inlineKeyMax  = 31 // longer keys lie outside of their slot
-	slotsPerChunk = 1024
+	inlineKeyMax   = 31 // longer keys lie outside of their slot
+	chunkSlotsMin  = 8  // of the first chunk; each further one has twice as many, seven times
+	chunkDoublings = 7
+	chunkSlotsMax  = chunkSlotsMin << chunkDoublings
+	indexShare     = 12 // bytes of the index for a slot
 )
 
 // slot is a key and its value in memory. It holds no pointer but those of V, so a table of numbers costs the collector nothing, and with
@@ -33,13 +36,15 @@ const (
 	slotRecent             // used since the hand of eviction came by
 )
 
-// table finds slots by key: an index over chunks of slots that never move.
+// table finds slots by key: an index over chunks of slots that never move. Slot i of chunk c has the number c*chunkSlotsMax+i, though
+// the first chunks are smaller: a table of five keys, of which a store of windows has thousands, takes 1 KiB.
 type table[V any] struct {
 	seed   maphash.Seed
 	index  slotIndex
-	chunks []*[slotsPerChunk]slot[V]
+	chunks [][]slot[V]
 	count  int      // slots in use
-	next   uint32   // the first slot never used
+	room   int      // slots of all chunks
+	unused int      // slots of the last chunk that were never in use
 	free   []uint32 // slots given back
 	long   longKeys
 }
@@ -48,7 +53,7 @@ func newTable[V any]() table[V] {
 	return table[V]{seed: maphash.MakeSeed(), index: newSlotIndex(groupsMin)}
 }
 
-func (t *table[V]) at(n uint32) *slot[V] { return &t.chunks[n/slotsPerChunk][n%slotsPerChunk] }
+func (t *table[V]) at(n uint32) *slot[V] { return &t.chunks[n/chunkSlotsMax][n%chunkSlotsMax] }
 
 func (t *table[V]) hash(key []byte) uint64 { return maphash.Bytes(t.seed, key) }
 
@@ -102,11 +107,27 @@ func (t *table[V]) take() uint32 {
 		t.free = t.free[:last]
 		return n
 	}
-	if int(t.next) == len(t.chunks)*slotsPerChunk {
-		t.chunks = append(t.chunks, new([slotsPerChunk]slot[V]))
+	if t.unused == 0 {
+		t.unused = chunkSlotsMin << min(len(t.chunks), chunkDoublings)
+		t.room += t.unused
+		t.chunks = append(t.chunks, make([]slot[V], t.unused))
 	}
-	t.next++
-	return t.next - 1
+	last := len(t.chunks) - 1
+	n := last*chunkSlotsMax + len(t.chunks[last]) - t.unused
+	t.unused--
+	return uint32(n)
+}
+
+// after returns the number of the slot behind n, whether it is in use or not; 0 behind the last one.
+func (t *table[V]) after(n uint32) uint32 {
+	chunk := n / chunkSlotsMax
+	switch {
+	case int(n%chunkSlotsMax)+1 < len(t.chunks[chunk]):
+		return n + 1
+	case int(chunk)+1 < len(t.chunks):
+		return (chunk + 1) * chunkSlotsMax
+	}
+	return 0
 }
 
 // remove gives a slot back.
@@ -131,9 +152,11 @@ func (t *table[V]) rebuild() {
 		groups *= 2
 	}
 	t.index = newSlotIndex(groups)
-	for n := range t.next {
-		if s := t.at(n); s.state&slotUsed != 0 {
-			t.index.insert(t.hash(t.key(s)), n)
+	for c, chunk := range t.chunks {
+		for i := range chunk {
+			if s := &chunk[i]; s.state&slotUsed != 0 {
+				t.index.insert(t.hash(t.key(s)), uint32(c*chunkSlotsMax+i))
+			}
 		}
 	}
 }
@@ -141,12 +164,17 @@ func (t *table[V]) rebuild() {
 func (t *table[V]) compactLongKeys() {
 	old := t.long
 	t.long = longKeys{}
-	for n := range t.next {
-		if s := t.at(n); s.keyBytes > inlineKeyMax {
-			t.long.put(&s.inline, old.at(&s.inline, s.keyBytes))
+	for _, chunk := range t.chunks {
+		for i := range chunk {
+			if s := &chunk[i]; s.keyBytes > inlineKeyMax {
+				t.long.put(&s.inline, old.at(&s.inline, s.keyBytes))
+			}
 		}
 	}
 }
 
 // slotBytes is what a slot takes with its share of the index, without a long key and without what V points to.
-func (t *table[V]) slotBytes() int64 { return int64(unsafe.Sizeof(slot[V]{})) + 12 }
+func (t *table[V]) slotBytes() int64 { return int64(unsafe.Sizeof(slot[V]{})) + indexShare }
+
+// unusedBytes is what is there for slots that were never in use.
+func (t *table[V]) unusedBytes() int64 { return int64(t.unused) * int64(unsafe.Sizeof(slot[V]{})) }

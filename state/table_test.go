@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -45,4 +46,48 @@ func TestTheTableFindsWhatAMapFinds(t *testing.T) {
 			t.Fatalf("the index has room for %d, %d used, %d keys", room, table.index.used, len(want))
 		}
 	})
+}
+
+// TestSlotsHaveTheirNumbers over chunks of all sizes: each number is given once, its slot stays where it is, and a walk comes by all.
+func TestSlotsHaveTheirNumbers(t *testing.T) {
+	table, places := newTable[int](), map[uint32]*slot[int]{}
+	for i := range 5 * chunkSlotsMax {
+		key := fmt.Append(nil, i)
+		n := table.insert(key, table.hash(key))
+		if places[n] != nil {
+			t.Fatalf("number %d is given twice", n)
+		}
+		places[n] = table.at(n)
+	}
+	walked := 0
+	for n, more := uint32(0), true; more; n, more = table.after(n), table.after(n) != 0 {
+		s := table.at(n)
+		if used := s.state&slotUsed != 0; used != (places[n] != nil) || used && places[n] != s {
+			t.Fatalf("slot %d is in use: %v, and lies at %p, was at %p", n, used, s, places[n])
+		}
+		walked++
+	}
+	if walked != table.room || table.room-table.unused != len(places) {
+		t.Errorf("walked by %d slots of %d, %d of them unused, %d inserted", walked, table.room, table.unused, len(places))
+	}
+}
+
+// TestASmallTableIsSmall: a store of windows has one for each start.
+func TestASmallTableIsSmall(t *testing.T) {
+	for name, key := range map[string]string{"short": "key ", "long": strings.Repeat("long key ", 4)} {
+		const tables = 1000
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range tables {
+			table := newTable[int64]()
+			for i := range 5 {
+				k := fmt.Append(nil, key, i)
+				table.insert(k, table.hash(k))
+			}
+		}
+		runtime.ReadMemStats(&after)
+		if each := (after.TotalAlloc - before.TotalAlloc) / tables; each > 2048 {
+			t.Errorf("five %s keys take %d bytes", name, each)
+		}
+	}
 }
