@@ -47,6 +47,7 @@ type table[V any] struct {
 	unused int      // slots of the last chunk that were never in use
 	free   []uint32 // slots given back
 	long   longKeys
+	warmed uint32 // what warm has read, so that it is read
 }
 
 func newTable[V any]() table[V] {

@@ -36,6 +36,9 @@ func aggregate[K, V, A any](g Grouped[K, V], operator string, store state.KV[K, 
 		if err != nil {
 			return nil, err
 		}
+		if from.rekeyed == "" {
+			b.site.OnAhead(store.KeyCodec(), opened.Warm)
+		}
 		a := &aggregator[K, V, A]{place: place{b.site, node}, store: opened, fold: fold, next: next}
 		if past.wanted {
 			a.copy = copier(store.ValueCodec())

@@ -112,9 +112,9 @@ type decoder[K, V any] struct {
 
 func (d *decoder[K, V]) input() engine.Input {
 	if d.timestamp == nil {
-		return engine.Input{Receive: d.receive}
+		return engine.Input{Receive: d.receive, Keys: d.key}
 	}
-	return engine.Input{Receive: d.receiveTimed, TimestampMs: d.lookAhead}
+	return engine.Input{Receive: d.receiveTimed, TimestampMs: d.lookAhead, Keys: d.key}
 }
 
 func (d *decoder[K, V]) receive(record *kgo.Record) error {
@@ -176,7 +176,7 @@ func both(a, b engine.Input) engine.Input {
 	if a.Receive == nil {
 		return b
 	}
-	joined := engine.Input{TimestampMs: a.TimestampMs, Receive: func(record *kgo.Record) error {
+	joined := engine.Input{TimestampMs: a.TimestampMs, Keys: a.Keys, Receive: func(record *kgo.Record) error {
 		if err := a.Receive(record); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ type input struct {
 	next  int64 // what is fetched next, behind everything in the queue; -1: nothing is known
 	end   int64 // where the partition ended when that was last heard of
 
+	ahead  ahead
 	headMs int64 // time of the head; valid if timed
 	timed  bool
 
@@ -38,7 +39,7 @@ func (in *input) add(records []*kgo.Record, next, end int64) error {
 			in.topic, in.partition, next, in.next)
 	}
 	if in.head == len(in.queue) {
-		in.queue, in.head = in.queue[:0], 0
+		in.queue, in.head, in.ahead.told = in.queue[:0], 0, 0
 	}
 	in.queue = append(in.queue, records...)
 	in.next, in.end = next, end
@@ -53,6 +54,7 @@ func (in *input) isBehind() bool { return in.next < in.end }
 
 // take removes the head.
 func (in *input) take() *kgo.Record {
+	in.ahead.look(in.queue, in.head)
 	record := in.queue[in.head]
 	in.queue[in.head] = nil
 	in.head++

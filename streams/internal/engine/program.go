@@ -37,6 +37,8 @@ type Input struct {
 	Receive Receiver
 	// TimestampMs is the time by which a record waits for its turn among those of other topics; nil: the record's own.
 	TimestampMs func(record *kgo.Record) int64
+	// Keys is the codec of the records' keys, nil if that is of no use: see Site.OnAhead.
+	Keys any
 }
 
 // TaskID names a task: it stays the same when the topology grows.

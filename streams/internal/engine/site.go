@@ -30,6 +30,7 @@ type Site struct {
 	recordMs       int64 // timestamp of the last record
 	onStart        []func() error
 	onIdle         []idleHook
+	onAhead        []aheadHook
 	onClose        []func()
 }
 

@@ -76,7 +76,7 @@ func (t *Task) open() (err error) {
 		name := t.sub.Graph.KafkaTopic(s.environment.App, topic)
 		if int(s.id.Partition) < s.environment.PartitionsOf(name) {
 			t.inputs = append(t.inputs, &input{Input: built[topic], topic: name, partition: s.id.Partition,
-				gauges: s.counters.Input(topic), next: -1, lastOffset: -1})
+				gauges: s.counters.Input(topic), next: -1, lastOffset: -1, ahead: newAhead(s.onAhead, built[topic].Keys)})
 		}
 	}
 	t.openChangelogs()
