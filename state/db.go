@@ -46,6 +46,7 @@ type DB struct {
 type registration struct {
 	name     string
 	record   storeRecord
+	spec     Spec        // as the directory was opened with it; zero if that was with no stores in particular
 	empty    bool        // nothing was on disk at Open, and nothing has been restored since
 	store    openStore   // nil until it is opened
 	restored []changeRef // not yet in Pebble

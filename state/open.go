@@ -129,9 +129,9 @@ func (db *DB) registerAll(batch *pebble.Batch) error {
 	if err != nil {
 		return err
 	}
-	wanted := map[string]bool{}
+	wanted := map[string]Spec{}
 	for _, s := range db.options.Stores {
-		wanted[s.Name] = true
+		wanted[s.Name] = s
 		record, found := records[s.Name]
 		if found {
 			if err := record.check(s, db.dir); err != nil {
@@ -150,13 +150,14 @@ func (db *DB) registerAll(batch *pebble.Batch) error {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(records)) {
-		if !wanted[name] && db.options.Stores != nil {
+		spec, isWanted := wanted[name]
+		if !isWanted && db.options.Stores != nil {
 			if err := db.drop(batch, name, records[name]); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := db.register(name, records[name]); err != nil {
+		if err := db.register(name, records[name], spec); err != nil {
 			return err
 		}
 	}
@@ -214,13 +215,13 @@ func (db *DB) drop(batch *pebble.Batch, name string, record storeRecord) error {
 	return batch.Delete([]byte(storeKeyPrefix+name), nil)
 }
 
-func (db *DB) register(name string, record storeRecord) error {
+func (db *DB) register(name string, record storeRecord, spec Spec) error {
 	empty, err := db.isEmpty(storePrefix(record.ID))
 	if err != nil {
 		return failure("open", db.dir, err)
 	}
 	db.names = append(db.names, name)
-	db.registered[name] = &registration{name: name, record: record, empty: empty}
+	db.registered[name] = &registration{name: name, record: record, spec: spec, empty: empty}
 	return nil
 }
 

@@ -26,7 +26,7 @@ type WindowStore[K, V any] struct {
 }
 
 // OpenWindow returns the store that d describes, which must be one of Options.Stores; the same one each time. It looks up which
-// windows there are, a seek for each start. Errors: ErrSpec.
+// windows there are, a seek for each start. What a restore passes over, the retention in Options.Stores decides. Errors: ErrSpec.
 func OpenWindow[K, V any](db *DB, d Window[K, V]) (*WindowStore[K, V], error) {
 	var loading error
 	store, err := openStoreOnce(db, d.Spec(), func(r *registration) *WindowStore[K, V] {
@@ -36,7 +36,7 @@ func OpenWindow[K, V any](db *DB, d Window[K, V]) (*WindowStore[K, V], error) {
 			keys:        d.key,
 			windows:     newSegments(db, storePrefix(r.record.ID), d.value),
 			newestMs:    noFloor,
-			retentionMs: d.retentionMs,
+			retentionMs: r.spec.RetentionMs,
 		}
 		s.all = []space{s.windows}
 		loading = s.windows.load()

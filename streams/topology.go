@@ -104,9 +104,12 @@ func (t *Topology) free(name string) string {
 	}
 }
 
-// addStore notes a store. windows is what decides on its windows, "" for others.
+// addStore notes a store. windows is what decides on its windows, "" for those who do not: a processor that uses the store of an
+// operator need not know them, nor how long the operator keeps them.
 func (t *Topology) addStore(store state.Store, windows string) {
 	spec := store.Spec()
-	t.specs[spec.Name] = spec
+	if known, ok := t.specs[spec.Name]; !ok || windows != "" || !t.owned[spec.Name] && spec.RetentionMs > known.RetentionMs {
+		t.specs[spec.Name] = spec
+	}
 	t.graph.AddStore(graph.Store{Name: spec.Name, Kind: spec.Kind.String(), Key: spec.Key, Value: spec.Value, Windows: windows})
 }

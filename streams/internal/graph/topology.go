@@ -1,6 +1,9 @@
 package graph
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // Topology is the nodes, topics and stores of one application, in the order in which they were defined. It is filled by one
 // goroutine and only read afterwards.
@@ -62,11 +65,17 @@ func (t *Topology) AddTopic(topic Topic) {
 	}
 }
 
-// AddStore notes a store, like AddTopic.
+// AddStore notes a store, like AddTopic. A description that lacks the windows matches one that has them, which stays.
 func (t *Topology) AddStore(store Store) {
-	if !slices.ContainsFunc(t.Stores, func(other *Store) bool { return *other == store }) {
-		t.Stores = append(t.Stores, &store)
+	for _, other := range t.Stores {
+		bare, otherBare := store, *other
+		bare.Windows, otherBare.Windows = "", ""
+		if bare == otherBare && (store.Windows == "" || other.Windows == "" || store.Windows == other.Windows) {
+			other.Windows = cmp.Or(other.Windows, store.Windows)
+			return
+		}
 	}
+	t.Stores = append(t.Stores, &store)
 }
 
 // Node returns the node of a name, nil if there is none.
