@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -175,5 +176,75 @@ func TestClosingInTheMiddleFailsNoOutput(t *testing.T) {
 				t.Error("nothing was committed")
 			}
 		})
+	}
+}
+
+// The failures of a record count up, though the records before it are processed again each time: with a transaction, all is undone.
+func TestAttemptsCountOverWhatIsUndone(t *testing.T) {
+	c := newCluster(t)
+	input := c.topic("input", 1)
+	c.produce(input, 1, 0, 10)
+	options := c.transactional(input, input, consumer.ProcessFunc(func(_ context.Context, batch *consumer.Batch) error {
+		if batch.Records[0].Offset == 5 {
+			return io.ErrNoProgress
+		}
+		return nil
+	}))
+	options.BatchRecords, options.CommitInterval = 1, time.Hour
+	var failures []consumer.Failure
+	options.Retry = func(f consumer.Failure) (time.Duration, bool) {
+		failures = append(failures, f)
+		return consumer.RetryTimes(3, 0)(f)
+	}
+	group, err := consumer.New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := group.Run(t.Context()); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("Run returned %v", err)
+	}
+	for i, f := range failures {
+		if f.Offset != 5 || f.Attempt != i+1 {
+			t.Errorf("failure %d: %+v", i, f)
+		}
+	}
+	if len(failures) != 4 {
+		t.Errorf("%d failures, want one and 3 retries", len(failures))
+	}
+}
+
+// The pause before a retry is one of records: the processor is made at once, which may take as long, and nothing is processed meanwhile.
+func TestThePauseBeforeARetryIsUsedToBeginAnew(t *testing.T) {
+	c := newCluster(t)
+	input := c.topic("input", 1)
+	c.produce(input, 1, 0, 10)
+	var assigned, processed atomic.Int64
+	begunAnew := make(chan struct{})
+	options := c.transactional(input, input, &handler{
+		assigned: func(*consumer.Partition) {
+			if assigned.Add(1) == 2 {
+				close(begunAnew)
+			}
+		},
+		process: func(context.Context, *consumer.Batch) error {
+			processed.Add(1)
+			return io.ErrNoProgress
+		},
+	})
+	options.Retry = func(consumer.Failure) (time.Duration, bool) { return time.Hour, true }
+	stop := run(t, options)
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	select {
+	case <-begunAnew:
+	case <-deadline.C:
+		t.Error("Assigned waits for the retry")
+	}
+	c.produce(input, 1, 10, 20)
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if n := processed.Load(); n != 1 {
+		t.Errorf("%d batches were processed, want the one that failed", n)
 	}
 }

@@ -120,7 +120,7 @@ var ErrStop = errors.New("the group is to stop")
 type Failure struct {
 	Partition TopicPartition
 	Offset    int64 // of the first record that is not done
-	Attempt   int   // 1 for the first failure at this offset
+	Attempt   int   // 1 for the first failure; it goes up until what lies behind the failures is processed
 	Err       error
 }
 

@@ -16,6 +16,7 @@ type Partition struct {
 	group    *Group
 	worker   *worker
 	produced atomic.Int64 // records, by Produce
+	failures failures     // owned by the worker's goroutine
 
 	// Owned by the goroutine of Run.
 	paused    bool      // fetching is
@@ -24,11 +25,10 @@ type Partition struct {
 	// What follows is guarded by worker.mu, but for the processor, which belongs to whoever may call it: the worker, or the
 	// goroutine of Run while the worker is halted.
 	processor Processor
-	fresh     bool // Assigned is to be called
-	held      bool // by Pause
-	holdUntil time.Time
+	fresh     bool      // Assigned is to be called
+	held      bool      // by Pause
+	holdUntil time.Time // after a failure: no record is processed, nor tick called, before that
 	tickAt    time.Time // when a Ticker is to be called next
-	attempts  int
 	queue     []batchOfRecords
 	bytes     int // what is in queue
 	progress  progress
@@ -206,6 +206,7 @@ func (p *Partition) commit(offset Offset) {
 }
 
 // restart makes the partition, of which nothing runs, begin anew at what is committed. It returns where to read; -1: where it is.
+// The pause before a retry goes on: with a transaction, this is how the retry begins.
 func (p *Partition) restart(committed Offset) int64 {
 	p.worker.mu.Lock()
 	defer p.worker.mu.Unlock()

@@ -106,12 +106,12 @@ func (w *worker) timedLocked(now time.Time) (do func(), pause time.Duration) {
 		switch {
 		case p.ctx.Err() != nil:
 			continue
+		case p.fresh: // also during the pause before a retry, which is a good time to restore state
+			p.fresh, w.mu.assigning = false, p
+			return func() { w.assign(p) }, 0
 		case p.holdUntil.After(now):
 			pause = min(pause, p.holdUntil.Sub(now))
 			continue
-		case p.fresh:
-			p.fresh, w.mu.assigning = false, p
-			return func() { w.assign(p) }, 0
 		}
 		ticker, is := p.processor.(Ticker)
 		switch {
@@ -157,7 +157,7 @@ func (w *worker) process(p *Partition, batch *Batch) {
 	}
 	if err == nil {
 		w.settle(p, func() {
-			p.attempts = 0
+			p.failures.passed(batch.Next)
 			p.progress.advance(batch.Next, batch.leaderEpoch)
 			if len(batch.Records) == 0 {
 				p.tickAt = time.Time{}
@@ -173,10 +173,11 @@ func (w *worker) process(p *Partition, batch *Batch) {
 func (w *worker) failed(p *Partition, batch *Batch, err error) {
 	stop := errors.Is(err, ErrStop)
 	partial := batch.done > 0 && (stop || !w.group.outlet.IsTransactional())
-	failure := Failure{Partition: p.TopicPartition, Offset: batch.first(), Attempt: p.attempts + 1, Err: err}
+	failure := Failure{Partition: p.TopicPartition, Offset: batch.first(), Err: err}
 	if partial {
-		failure.Offset, failure.Attempt = batch.Records[batch.done-1].Offset+1, 1
+		failure.Offset = batch.Records[batch.done-1].Offset + 1
 	}
+	failure.Attempt = p.failures.again(failure.Offset)
 	err = fmt.Errorf("process %v at offset %d: %w", failure.Partition, failure.Offset, err)
 	if p.ctx.Err() != nil { // nobody waits for it any more
 		w.settle(p, func() {})
@@ -199,7 +200,6 @@ func (w *worker) failed(p *Partition, batch *Batch, err error) {
 			w.mu.ended = true
 			return
 		}
-		p.attempts = failure.Attempt
 		p.holdUntil = time.Now().Add(pause)
 		switch {
 		case w.group.outlet.IsTransactional():
