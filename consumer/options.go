@@ -52,9 +52,12 @@ type Options struct {
 	// kgo.RebalanceTimeout.
 	StopTimeout time.Duration
 
-	// AbandonTimeout is how long Process may go on though its context has ended. Then Run returns an error that wraps ErrStuck,
+	// AbandonTimeout is how long Process or Assigned may go on though its context has ended. Then Run returns an error that wraps ErrStuck,
 	// and leaves the goroutine to itself: it holds up no partition. 0: Run waits for ever.
 	AbandonTimeout time.Duration
+	// Busy says what the handler is doing for a partition that is known to end and that no context ends, as writing to a disk: it
+	// is waited for beyond AbandonTimeout. "": nothing such. nil: it never is. Called by other goroutines than the handler's.
+	Busy func(TopicPartition) string
 	// TickInterval is how often a Ticker is called; 0 is 100 ms.
 	TickInterval time.Duration
 

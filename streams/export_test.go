@@ -20,6 +20,14 @@ func NewAdapted(t *Topology, c Config, adapt func(*engine.Options)) (*App, error
 // Tasks is how many tasks of an App run.
 func Tasks(a *App) int { return len(a.shell.Tasks()) }
 
+// Restored is how many records an App has put into its stores.
+func Restored(a *App) (records int64) {
+	for _, store := range a.counters.Stores() {
+		records += store.Restored
+	}
+	return records
+}
+
 // Situation says where the inputs of the tasks are.
 func Situation(a *App) (text string) {
 	for _, task := range a.shell.Tasks() {

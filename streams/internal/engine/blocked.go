@@ -44,11 +44,20 @@ func (s *Shell) explain(err error) error {
 }
 
 func (l *lane) blocked() *BlockedError {
-	e := &BlockedError{Task: l.id, Doing: "opening its stores", Function: l.function(), Limit: l.shell.options.ProcessTimeout}
+	e := &BlockedError{Task: l.id, Doing: "beginning", Function: l.function(), Limit: l.shell.options.ProcessTimeout}
 	if task := l.running(); task != nil {
 		e.Doing = cmp.Or(task.Doing(), "a timer")
 	}
 	return e
+}
+
+// busy says what the disk is waited for, for a partition; "" if it is not.
+func (s *Shell) busy(p consumer.TopicPartition) string {
+	l, err := s.lane(p)
+	if err != nil || l.disk.String() == "" {
+		return ""
+	}
+	return fmt.Sprintf("task %v: %s", l.id, l.disk.String())
 }
 
 // warnOfBlocked says what the task is busy with when it is waited for no longer.

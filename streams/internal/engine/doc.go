@@ -18,6 +18,7 @@
 // What can fail, and the test (of package streams) that has it fail:
 //
 //	crash at OPEN, PREPARE, OFFSETS, ENDING, before APPLY, before a flush   TestCrash
+//	crash in RESTORING, again and again                                    TestCutWhileRestoring
 //	an answer or a request is lost at each of them                         TestFault
 //	disk full in APPLY                                                     TestDiskFullInApply
 //	rebalance in OPEN                                                      TestRebalanceInOpen
@@ -28,5 +29,6 @@
 //	committed input offset expired                                         TestCommittedOffsetsExpired
 //	two processes on one state directory                                   TestTwoProcessesOnOneStateDirectory
 //	the broker dies, or is away                                            TestRestartOfTheBroker
+//	a disk that takes long in RESTORING                                    TestASlowDiskIsNoBlockedFunction
 //	a function blocks, panics                                              TestABlockedFunctionIsLeftBehind, TestAPanicNamesTheRecord
 package engine

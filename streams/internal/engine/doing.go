@@ -33,6 +33,28 @@ func (d *doing) String() string {
 	return fmt.Sprintf("node %s, offset %d of %s-%d", node.Name, record.Offset, record.Topic, record.Partition)
 }
 
+// DiskWork is what a task does to its state directory, which takes as long as the disk does and which no context ends. The zero value is
+// ready for use; it may be asked by other goroutines.
+type DiskWork struct{ what atomic.Pointer[string] }
+
+// do does something, of which String tells meanwhile. A nil DiskWork is of no task that anybody asks about.
+func (d *DiskWork) do(what string, work func() error) error {
+	if d == nil {
+		return work()
+	}
+	d.what.Store(&what)
+	defer d.what.Store(nil)
+	return work()
+}
+
+// String says what is being done, "" for nothing.
+func (d *DiskWork) String() string {
+	if what := d.what.Load(); what != nil {
+		return *what
+	}
+	return ""
+}
+
 // Wait notes that a node calls a function that may wait.
 func (s *Site) Wait(n *Node, m *Meta) {
 	if m.Source != nil {

@@ -27,6 +27,7 @@ type lane struct {
 	sub    *Subtopology
 	id     TaskID
 	topics []string // that the task reads, by their names in Kafka, in order
+	disk   DiskWork // of the task
 
 	// Owned by the worker, and by the goroutine of Group.Run while it halts the worker.
 	task     *Task
@@ -79,7 +80,7 @@ func (l *lane) open(ctx context.Context) error {
 		p := l.partition(l.topics[0])
 		return p.Produce(l.shell.work, records...)
 	}
-	task, err := l.shell.openTask(ctx, l.sub, l.id, produce)
+	task, err := l.shell.openTask(ctx, l, produce)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ type Environment struct {
 	App     string // prefix of internal topics
 	Session string // makes commit ids of this process unlike those of any other
 	State   state.Options
+	Disk    *DiskWork // tells what is done to the state directory; nil: nobody wants to know
 	// Produce takes records, whose Partition is set or -1. They, their bytes and the slice are the task's again after
 	// Committed; by then the Offset of each has to be set to where it was appended. It may wait.
 	Produce func(records ...*kgo.Record) error

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,15 +34,15 @@ type restorer struct {
 }
 
 // openTask opens a task and restores its stores. State that is of no use is wiped.
-func (s *Shell) openTask(ctx context.Context, sub *Subtopology, id TaskID, produce producer) (task *Task, err error) {
-	environment := s.environment(id, produce)
+func (s *Shell) openTask(ctx context.Context, l *lane, produce producer) (task *Task, err error) {
+	sub, id, environment := l.sub, l.id, s.environment(l, produce)
 	if task, err = OpenTask(sub, id, environment); err != nil {
 		return nil, err
 	}
 	plan, err := s.planRestore(ctx, task)
 	if err == nil && plan.Wipe != "" {
 		s.event(fmt.Errorf("task %v: its state is wiped and restored from zero: %s", id, plan.Wipe))
-		if err := errors.Join(task.Close(), removeAll(environment.State)); err != nil {
+		if err := errors.Join(task.Close(), l.disk.do("wiping its state directory", func() error { return removeAll(environment.State) })); err != nil {
 			return nil, fmt.Errorf("task %v: wipe its state: %w", id, err)
 		}
 		if task, err = OpenTask(sub, id, environment); err != nil {
@@ -191,7 +192,7 @@ func (r *restorer) read(ctx context.Context, spans []consumer.Span) error {
 			return err
 		}
 		r.move(span, portion.Next)
-		if unwritten += bytesOf(portion.Records); unwritten >= restoreBytesMax {
+		if unwritten += bytesOf(portion.Records); unwritten >= cmp.Or(r.shell.options.RestoreBytes, restoreBytesMax) {
 			unwritten = 0
 			if err := r.task.RestoreDone(r.reached); err != nil {
 				return err

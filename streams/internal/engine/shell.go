@@ -39,6 +39,8 @@ type Options struct {
 	ReplicationFactor   int16
 	InstanceID          string        // "": the process id
 	PurgeEvery          time.Duration // 0: purgeEvery
+	AbandonTimeout      time.Duration // 0: abandonTimeout
+	RestoreBytes        int           // that are restored before they are written with their position; 0: restoreBytesMax
 
 	Counters *Counters
 	// Notify is told of each change of the phase, and of events in between, with what is the matter if something is. Calls
@@ -259,7 +261,7 @@ func (s *Shell) groupOptions() consumer.Options {
 		},
 		LeaveStatic: true, ResetLostOffsets: o.ContinueWhenLost,
 		CommitInterval: o.CommitInterval, CommitRecords: 1 << 30, BatchRecords: batchRecords, QueueBytes: queueBytes,
-		StopTimeout: o.ProcessTimeout, AbandonTimeout: abandonTimeout,
+		StopTimeout: o.ProcessTimeout, AbandonTimeout: cmp.Or(o.AbandonTimeout, abandonTimeout), Busy: s.busy,
 		Retry: s.retry, Rebalanced: s.rebalanced, Logger: s.logger,
 	}
 	if o.ExactlyOnce {
@@ -341,12 +343,12 @@ func (s *Shell) lane(p consumer.TopicPartition) (*lane, error) {
 }
 
 // environment is that of one task.
-func (s *Shell) environment(id TaskID, produce producer) Environment {
-	options := s.options.State
+func (s *Shell) environment(l *lane, produce producer) Environment {
+	id, options := l.id, s.options.State
 	options.Dir = filepath.Join(s.identity.Dir, id.Subtopology, strconv.Itoa(int(id.Partition)))
 	options.Shared, options.Logger = s.shared, s.logger
 	return Environment{
-		App: s.options.App, Session: s.session, State: options, Produce: produce, Now: s.now,
+		App: s.options.App, Session: s.session, State: options, Disk: &l.disk, Produce: produce, Now: s.now,
 		PartitionsOf: func(topic string) int { return s.topics.Counts[topic] },
 		Counters:     s.options.Counters, Logger: s.logger,
 	}

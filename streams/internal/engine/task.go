@@ -64,7 +64,11 @@ func (t *Task) open() (err error) {
 	if len(t.sub.Stores) > 0 {
 		options := s.environment.State
 		options.Stores = t.sub.Stores
-		if s.db, err = state.Open(options); err != nil {
+		err := s.environment.Disk.do("opening its state directory", func() (err error) {
+			s.db, err = state.Open(options)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -276,5 +280,5 @@ func (t *Task) Close() error {
 	if t.site.db == nil {
 		return nil
 	}
-	return t.site.db.Close()
+	return t.site.environment.Disk.do("closing its state directory", t.site.db.Close)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -54,6 +55,10 @@ func (t *Task) changelog(store string) *Changelog {
 
 // Restore puts records of a store's changelog into the store, in their order.
 func (t *Task) Restore(store string, records []*kgo.Record) error {
+	return t.site.environment.Disk.do("restoring store "+store, func() error { return t.restore(store, records) })
+}
+
+func (t *Task) restore(store string, records []*kgo.Record) error {
 	for _, record := range records {
 		if err := t.site.db.Restore(store, record.Key, record.Value, record.Timestamp.UnixMilli()); err != nil {
 			return fmt.Errorf("task %v: restore store %s from offset %d of %s-%d: %w",
@@ -81,10 +86,19 @@ func (t *Task) RestoreDone(contained map[string]state.Changelog) error {
 	if t.restored && position.CommitID == "" {
 		position.CommitID = restoredCommit
 	}
-	if err := t.site.db.RestoreDone(position); err != nil {
+	write := func() error { return t.site.db.RestoreDone(position) }
+	if err := t.site.environment.Disk.do("writing restored stores, "+t.storeNames(), write); err != nil {
 		return fmt.Errorf("task %v: restore: %w", t.site.id, err)
 	}
 	return nil
+}
+
+func (t *Task) storeNames() string {
+	var names []string
+	for _, log := range t.changelogs {
+		names = append(names, log.Store)
+	}
+	return strings.Join(names, ", ")
 }
 
 // Resume sets the clocks as they were committed, by the metadata of the offsets of the task's source topics, and lets the
