@@ -13,3 +13,11 @@ type Codec[T any] interface {
 	// a copy.
 	Decode(data []byte) (T, error)
 }
+
+// nameOf returns the name of a codec, "" without one.
+func nameOf[T any](codec Codec[T]) string {
+	if codec == nil {
+		return ""
+	}
+	return codec.Name()
+}

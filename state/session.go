@@ -34,7 +34,7 @@ func (d Session[K, V]) RetentionMs() int64 { return d.retentionMs }
 
 // Spec says what the store's bytes depend on.
 func (d Session[K, V]) Spec() Spec {
-	return Spec{Name: d.name, Kind: KindSession, Key: d.key.Name(), Value: d.value.Name(), RetentionMs: d.retentionMs}
+	return Spec{Name: d.name, Kind: KindSession, Key: nameOf(d.key), Value: nameOf(d.value), RetentionMs: d.retentionMs}
 }
 
 // SessionOf is the value of one session of a key: of its records from StartMs to EndMs, both included.

@@ -25,8 +25,8 @@ func (k Kind) String() string {
 type Spec struct {
 	Name  string // unique in a topology
 	Kind  Kind
-	Key   string // name of the keys' codec
-	Value string // name of the values' codec
+	Key   string // name of the keys' codec, "" without one
+	Value string // name of the values' codec, likewise
 
 	RetentionMs int64 // of windows and sessions, in stream time; 0: not told. It may change, and is not kept
 }
@@ -66,5 +66,5 @@ func (d KV[K, V]) ValueCodec() Codec[V] { return d.value }
 
 // Spec says what the store's bytes depend on.
 func (d KV[K, V]) Spec() Spec {
-	return Spec{Name: d.name, Kind: KindKV, Key: d.key.Name(), Value: d.value.Name()}
+	return Spec{Name: d.name, Kind: KindKV, Key: nameOf(d.key), Value: nameOf(d.value)}
 }

@@ -34,7 +34,7 @@ func (d Window[K, V]) RetentionMs() int64 { return d.retentionMs }
 
 // Spec says what the store's bytes depend on.
 func (d Window[K, V]) Spec() Spec {
-	return Spec{Name: d.name, Kind: KindWindow, Key: d.key.Name(), Value: d.value.Name(), RetentionMs: d.retentionMs}
+	return Spec{Name: d.name, Kind: KindWindow, Key: nameOf(d.key), Value: nameOf(d.value), RetentionMs: d.retentionMs}
 }
 
 // WindowRow is a key's value in the window that begins at StartMs.

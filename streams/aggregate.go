@@ -26,11 +26,11 @@ func Aggregate[K, V, A any](g Grouped[K, V], store state.KV[K, A], init func() A
 
 func aggregate[K, V, A any](g Grouped[K, V], operator string, store state.KV[K, A], fold fold[K, V, A]) Table[K, A] {
 	from := g.stream.port
-	if !own(from.topology, store, "") {
+	if !own(from.of(), store, "") {
 		return noTable[K, A](from)
 	}
 	past := &history{}
-	node := graph.Node{Name: storeNode(from.topology, store.Name()), Operator: operator, Stores: []string{store.Name()}}
+	node := graph.Node{Name: storeNode(from.of(), store.Name()), Operator: operator, Stores: []string{store.Name()}}
 	changes := connect(from, node, func(b *build, node *engine.Node, next receive[K, change[A]]) (receive[K, V], error) {
 		opened, err := state.OpenKV(b.site.DB(), store)
 		if err != nil {
@@ -44,7 +44,7 @@ func aggregate[K, V, A any](g Grouped[K, V], operator string, store state.KV[K, 
 			a.copy = copier(store.ValueCodec())
 		}
 		return a.receive, nil
-	})
+	}, fold.given...)
 	return storedTable(changes, store, past)
 }
 

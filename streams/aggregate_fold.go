@@ -7,6 +7,7 @@ import "github.com/millrace/millrace/state"
 type fold[K, V, A any] struct {
 	first func(key K, value V) (A, error)
 	add   func(key K, value V, aggregate A) A
+	given []argument // that it is made of
 }
 
 // counting is the number of records.
@@ -23,6 +24,7 @@ func reducing[K, V any](codec state.Codec[V], reduce func(aggregate, value V) V)
 	return fold[K, V, V]{
 		first: func(_ K, value V) (V, error) { return own(value) },
 		add:   func(_ K, value, aggregate V) V { return reduce(aggregate, value) },
+		given: []argument{{"reduce", reduce}},
 	}
 }
 
@@ -31,5 +33,6 @@ func aggregating[K, V, A any](init func() A, add func(K, V, A) A) fold[K, V, A] 
 	return fold[K, V, A]{
 		first: func(key K, value V) (A, error) { return add(key, value, init()), nil },
 		add:   add,
+		given: []argument{{"init", init}, {"add", add}},
 	}
 }

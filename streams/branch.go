@@ -12,10 +12,13 @@ import (
 // value went.
 func (s Stream[K, V]) Branch(predicates ...func(key K, value V) bool) []Stream[K, V] {
 	n := s.add(graph.Node{Operator: "branch"})
+	for i, predicate := range predicates {
+		s.port.topology.needs(n, argument{fmt.Sprintf("predicate %d", i), predicate})
+	}
 	ports := make([]*port[K, V], len(predicates)+1)
 	branches := make([]Stream[K, V], len(ports))
 	for i := range ports {
-		ports[i] = newPort[K, V](s.port.topology, n)
+		ports[i] = newPort[K, V](s.port.of(), n)
 		ports[i].edge, ports[i].rekeyed = fmt.Sprintf("branch-%d", i), s.port.rekeyed
 		branches[i] = Stream[K, V]{ports[i]}
 	}
@@ -92,7 +95,7 @@ func (s *Split[K, V]) Streams(rest string) map[string]Stream[K, V] {
 	}
 	for i, name := range names {
 		if _, twice := byName[name]; twice {
-			s.stream.port.topology.fail(branches[i].port.node.Name, "two branches have the name %q", name)
+			s.stream.port.of().fail(branches[i].port.node.Name, "two branches have the name %q", name)
 		}
 		branches[i].port.edge = name
 		byName[name] = branches[i]

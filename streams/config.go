@@ -102,7 +102,7 @@ func (c Config) check() error {
 		}
 	}
 	wrong(c.App == "", "App is empty: name the application")
-	wrong(c.App != "" && !appName.MatchString(c.App), "App is %q: it has up to 64 letters, digits, '.', '_' and '-', and does not begin with '.'", c.App)
+	wrong(c.App != "" && !appName.MatchString(c.App), "App is %q: it has up to 64 of a-z, A-Z, 0-9, '.', '_' and '-', and does not begin with '.'", c.App)
 	wrong(len(c.Brokers) == 0 && len(c.Client) == 0, "Brokers is empty: name at least one broker, as localhost:9092")
 	for _, broker := range c.Brokers {
 		wrong(broker == "", "Brokers has an empty address")

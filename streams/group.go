@@ -20,7 +20,8 @@ func GroupBy[K, V, K2 any](s Stream[K, V], topic Topic[K2, V], key func(K, V) K2
 
 // needKeysInPlace notes the mistake of an operator behind one that has changed the keys.
 func (s Stream[K, V]) needKeysInPlace(operator, advice string) {
+	topology := s.port.of()
 	if by := s.port.rekeyed; by != "" {
-		s.port.topology.fail(by, "it changes the keys, so records of one key may be in several partitions when %s comes: %s", operator, advice)
+		topology.fail(by, "it changes the keys, so records of one key may be in several partitions when %s comes: %s", operator, advice)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // alike: topics of the same number of partitions, written by producers that choose partitions in the same way. The results have
 // the stream's timestamps. Records of the stream without a key or a value are left out and counted as null_key and null_value.
 func Join[K, V, T, R any](s Stream[K, V], table Table[K, T], join func(value V, row T) R) Stream[K, R] {
-	return joinTable(s, table, false, func(value V, row T, _ bool) R { return join(value, row) })
+	return joinTable(s, table, false, func(value V, row T, _ bool) R { return join(value, row) }, argument{"join", join})
 }
 
 // LeftJoin is [Join] that keeps records whose key the table has not, and those without a key: their row is nil.
@@ -21,18 +21,26 @@ func LeftJoin[K, V, T, R any](s Stream[K, V], table Table[K, T], join func(value
 		}
 		kept := row
 		return join(value, &kept)
-	})
+	}, argument{"join", join})
 }
 
 // joinTable looks rows up; left says that records without one are kept.
-func joinTable[K, V, T, R any](s Stream[K, V], table Table[K, T], left bool, join func(value V, row T, found bool) R) Stream[K, R] {
+func joinTable[K, V, T, R any](s Stream[K, V], table Table[K, T], left bool, join func(value V, row T, found bool) R, given argument) Stream[K, R] {
 	kind := "join"
 	if left {
 		kind = "left-join"
 	}
-	topology := s.port.topology
+	if s.port == nil && table.changes != nil {
+		table.changes.topology.fail(table.changes.node.Name, "%s with a zero Stream: begin with From", kind)
+		return Stream[K, R]{newPort[K, R](table.changes.topology, table.changes.node)}
+	}
+	topology := s.port.of()
 	s.needKeysInPlace(kind, "call Repartition first")
-	if table.changes.topology != topology {
+	switch {
+	case table.changes == nil:
+		topology.fail(s.port.node.Name, "%s with a zero Table: begin with TableFrom, or with what puts records together", kind)
+		return Stream[K, R]{newPort[K, R](topology, s.port.node)}
+	case table.changes.topology != topology:
 		topology.fail(s.port.node.Name, "it is joined with table %s of another topology: describe both in one", table.changes.node.Name)
 		return Stream[K, R]{newPort[K, R](topology, s.port.node)}
 	}
@@ -40,7 +48,7 @@ func joinTable[K, V, T, R any](s Stream[K, V], table Table[K, T], left bool, joi
 		func(b *build, node *engine.Node, next receive[K, R]) (receive[K, V], error) {
 			look, err := table.lookup(b)
 			return (&tableJoiner[K, V, T, R]{place{b.site, node}, left, look, join, next}).receive, err
-		})
+		}, given)
 	joined.port.node.Parents = append(joined.port.node.Parents, table.changes.node)
 	return joined
 }

@@ -17,8 +17,11 @@ type lateRecords[K, V any] struct {
 
 // stream returns the late records.
 func (l *lateRecords[K, V]) stream() Stream[K, V] {
+	if l == nil {
+		panic("streams: Late is called on zero windows: call Window or Sessions first")
+	}
 	if l.port == nil {
-		t := l.of.topology
+		t := l.of.of()
 		node := t.node(graph.Node{Name: t.free("late"), Kind: graph.Operation, Operator: "late", Edge: "late",
 			Parents: []*graph.Node{l.of.node}})
 		l.port = newPort[K, V](t, node)
@@ -39,7 +42,7 @@ func (l *lateRecords[K, V]) from(owner *graph.Node) {
 func (l *lateRecords[K, V]) connect() {
 	if l.port != nil && l.owner != nil {
 		node := l.port.node
-		node.Name, node.Parents = l.of.topology.free(l.owner.Name+"-late"), []*graph.Node{l.owner}
+		node.Name, node.Parents = l.of.of().free(l.owner.Name+"-late"), []*graph.Node{l.owner}
 	}
 }
 

@@ -1,14 +1,25 @@
 package streams
 
 import (
+	"slices"
+
 	"github.com/millrace/millrace/streams/internal/engine"
 	"github.com/millrace/millrace/streams/internal/graph"
 )
 
 // Merge returns the records of this stream and of others, in no particular order between them.
 func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
-	n := s.add(graph.Node{Operator: "merge"})
-	out := newPort[K, V](s.port.topology, n)
+	all := append([]Stream[K, V]{s}, others...)
+	merged := slices.DeleteFunc(slices.Clone(all), func(one Stream[K, V]) bool { return one.port == nil })
+	if len(merged) == 0 {
+		merged = all
+	}
+	first := merged[0].port
+	n := first.add(graph.Node{Operator: "merge"})
+	if len(merged) < len(all) {
+		first.topology.fail(n.Name, "it merges a zero Stream: begin with From, and look whether Split has a branch of that name")
+	}
+	out := newPort[K, V](first.topology, n)
 	receiver := func(b *build) (receive[K, V], error) {
 		return once(b, n, func() (receive[K, V], error) {
 			next, err := out.receiver(b)
@@ -23,12 +34,12 @@ func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 			}, nil
 		})
 	}
-	for _, one := range append([]Stream[K, V]{s}, others...) {
-		if one.port.topology != s.port.topology {
-			s.port.topology.fail(n.Name, "it merges streams of two topologies")
+	for _, one := range merged {
+		if one.port.topology != first.topology {
+			first.topology.fail(n.Name, "it merges streams of two topologies")
 			continue
 		}
-		if one.port != s.port {
+		if one.port != first {
 			n.Parents = append(n.Parents, one.port.node)
 		}
 		if out.rekeyed == "" {

@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -40,31 +41,34 @@ type Record[K, V any] struct {
 
 // ProcessOptions are options of Process.
 type ProcessOptions struct {
-	Stores  []state.Store // what the processor opens; several nodes may have the same
+	Stores  []state.Store // what the processor opens; several nodes may have the same, also those of operators
 	OnError Policy        // for records of which Process returns an error
 }
 
 // Process has each record processed by a step of one's own. name is that of the node. processor makes one for each task. What
 // groups or joins the result needs a Repartition before.
 func Process[K, V, K2, V2 any](s Stream[K, V], name string, processor func() Processor[K, V, K2, V2], options ProcessOptions) Stream[K2, V2] {
-	t := s.port.topology
-	if name == "" {
-		t.fail("process", "it has no name: errors and counters need one")
-	}
-	n := graph.Node{Name: name, Operator: "process", DeadLetters: options.OnError.engine.DeadLetters}
+	t := s.port.of()
+	t.named("process", name)
+	policy := t.follow(name, options.OnError)
+	n := graph.Node{Name: name, Operator: "process", DeadLetters: policy.DeadLetters}
 	for _, store := range options.Stores {
-		t.addStore(store, "")
-		n.Stores = append(n.Stores, store.Spec().Name)
+		if t.addStore(name, store, "") {
+			n.Stores = append(n.Stores, store.Spec().Name)
+		}
 	}
 	return operator(s, n, func(b *build, node *engine.Node, next receive[K2, V2]) (receive[K, V], error) {
 		if err := b.site.DB().OpenStores(options.Stores...); err != nil {
 			return nil, err
 		}
-		p := &processing[K, V, K2, V2]{processor: processor(), policy: options.OnError.engine,
+		p := &processing[K, V, K2, V2]{processor: processor(), policy: policy,
 			ctx: &Context[K2, V2]{site: b.site, node: node, stores: n.Stores, next: next}}
+		if p.processor == nil {
+			return nil, fmt.Errorf("node %s: processor returns nil: it makes a Processor for each task", name)
+		}
 		p.begin()
 		return p.receive, nil
-	}).rekeyed()
+	}, argument{"processor", processor}).rekeyed()
 }
 
 // processing is a Processor in a task.
@@ -79,7 +83,8 @@ func (p *processing[K, V, K2, V2]) begin() {
 	if initial, ok := p.processor.(interface{ Init(*Context[K2, V2]) error }); ok {
 		site.OnStart(func() error {
 			p.ctx.meta = &engine.Meta{TimestampMs: max(0, site.StreamMs()), At: node}
-			if err := initial.Init(p.ctx); err != nil {
+			err := initial.Init(p.ctx)
+			if err = cmp.Or(p.ctx.ends, err); err != nil {
 				return fmt.Errorf("node %s: init: %w", node.Name, err)
 			}
 			return nil
@@ -94,11 +99,11 @@ func (p *processing[K, V, K2, V2]) receive(key K, value V, m *engine.Meta) error
 	m.Enter(p.ctx.node)
 	p.ctx.site.Wait(p.ctx.node, m)
 	p.ctx.site.SetTime(m.TimestampMs)
-	p.ctx.meta, p.ctx.forwardErr = m, nil
+	p.ctx.meta, p.ctx.ends = m, nil
 	err := p.processor.Process(p.ctx, Record[K, V]{Key: key, Value: value, NoKey: m.NoKey, NoValue: m.NoValue,
 		Timestamp: time.UnixMilli(m.TimestampMs), Headers: m.Headers})
-	if p.ctx.forwardErr != nil {
-		return p.ctx.forwardErr
+	if p.ctx.ends != nil {
+		return p.ctx.ends
 	}
 	if err != nil {
 		return p.ctx.site.Reject(p.ctx.node, p.policy, engine.Failed, err, m)

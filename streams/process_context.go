@@ -11,12 +11,12 @@ import (
 // Context is what a Processor reaches. K and V are what it forwards. It belongs to the task's goroutine, within the calls that have
 // it as an argument.
 type Context[K, V any] struct {
-	site       *engine.Site
-	node       *engine.Node
-	stores     []string
-	next       receive[K, V]
-	meta       *engine.Meta // of the record in hand
-	forwardErr error        // of what comes behind: for the task, not for the processor's policy
+	site   *engine.Site
+	node   *engine.Node
+	stores []string
+	next   receive[K, V]
+	meta   *engine.Meta // of the record in hand
+	ends   error        // an error for the task, not for the processor's policy: of what comes behind, or a mistake
 }
 
 // Forward passes a record on. The error is of what comes behind; the processor returns it.
@@ -31,7 +31,7 @@ func (c *Context[K, V]) Forward(record Record[K, V]) error {
 	*m = kept
 	m.At = c.node
 	if err != nil {
-		c.forwardErr = err
+		c.ends = err
 	}
 	c.site.SetTime(m.TimestampMs)
 	return err
@@ -50,27 +50,42 @@ const (
 )
 
 // Schedule has f called again and again, by the task's goroutine, with the time that it is. Timers end with the task: Init sets
-// them. every is whole milliseconds. What f returns as an error ends Run.
+// them. every is whole milliseconds, at least one; another interval ends Run with an error. What f returns as an error ends Run.
 func (c *Context[K, V]) Schedule(kind TimeKind, every time.Duration, f func(ctx *Context[K, V], now time.Time) error) (cancel func()) {
-	everyMs := every.Milliseconds()
-	if everyMs <= 0 {
-		panic(fmt.Sprintf("node %s: a timer every %v, at least a millisecond is needed", c.node.Name, every))
+	if every < time.Millisecond || every%time.Millisecond != 0 || f == nil {
+		c.fail(scheduleMistake(every, f == nil))
+		return func() {}
 	}
+	everyMs := every.Milliseconds()
 	m := &engine.Meta{}
 	fire := func(nowMs int64) error {
 		*m = engine.Meta{TimestampMs: nowMs, At: c.node}
-		c.meta, c.forwardErr = m, nil
+		c.meta, c.ends = m, nil
 		c.site.SetTime(nowMs)
 		c.site.Wait(c.node, m)
 		if err := f(c, time.UnixMilli(nowMs)); err != nil {
-			return c.site.Reject(c.node, engine.Policy{}, engine.Failed, err, m)
+			c.fail(err)
 		}
-		return c.forwardErr
+		return c.ends
 	}
 	if kind == WallClock {
 		return c.site.OnWallClock(c.node, everyMs, fire)
 	}
 	return c.site.OnStreamTime(c.node, everyMs, fire)
+}
+
+func scheduleMistake(every time.Duration, noFunction bool) error {
+	if noFunction {
+		return fmt.Errorf("a timer every %v without a function", every)
+	}
+	return fmt.Errorf("a timer every %v: the interval is whole milliseconds, at least 1ms", every)
+}
+
+// fail notes what ends the task, whatever the processor returns.
+func (c *Context[K, V]) fail(cause error) {
+	if c.ends == nil {
+		c.ends = c.site.Reject(c.node, engine.Policy{}, engine.Failed, cause, c.meta)
+	}
 }
 
 // StreamTime returns the highest timestamp of the task's input so far, the zero time before the first record.

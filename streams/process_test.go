@@ -288,3 +288,70 @@ func (failingTimer) Init(ctx *Context[string, string]) error {
 type failingInit struct{ firing }
 
 func (failingInit) Init(ctx *Context[string, string]) error { return errWanted }
+
+// oddTimer sets a timer that cannot be, in Init or with the first record, and swallows nothing: Schedule itself tells the task.
+type oddTimer struct {
+	every  time.Duration
+	do     func(*Context[string, string], time.Time) error
+	inInit bool
+}
+
+func (o oddTimer) set(ctx *Context[string, string]) {
+	cancel := ctx.Schedule(WallClock, o.every, o.do)
+	cancel()
+}
+
+func (o oddTimer) Init(ctx *Context[string, string]) error {
+	if o.inInit {
+		o.set(ctx)
+	}
+	return nil
+}
+
+func (o oddTimer) Process(ctx *Context[string, string], r Record[string, string]) error {
+	if !o.inInit {
+		o.set(ctx)
+	}
+	return nil
+}
+
+func TestTimersGoByWholeMilliseconds(t *testing.T) {
+	nothing := func(*Context[string, string], time.Time) error { return nil }
+	whole := "the interval is whole milliseconds, at least 1ms"
+	for _, c := range []struct {
+		timer oddTimer
+		want  string // "": it is taken
+	}{
+		{oddTimer{every: time.Millisecond, do: nothing}, ""},
+		{oddTimer{every: 0, do: nothing}, "a timer every 0s: " + whole},
+		{oddTimer{every: -time.Second, do: nothing}, "a timer every -1s: " + whole},
+		{oddTimer{every: 999 * time.Microsecond, do: nothing}, "a timer every 999µs: " + whole},
+		{oddTimer{every: 1500 * time.Microsecond, do: nothing}, "a timer every 1.5ms: " + whole},
+		{oddTimer{every: time.Second}, "a timer every 1s without a function"},
+	} {
+		for _, c.timer.inInit = range []bool{false, true} {
+			topology := NewTopology()
+			Process(From(topology, texts), "odd", func() Processor[string, string, string, string] { return c.timer },
+				ProcessOptions{OnError: Skip}).To(result)
+			h, err := openHarness(t, topology, nil, nil)
+			if err == nil {
+				err = h.send("in", 1, nil, nil)
+			}
+			var where *engine.NodeError
+			switch {
+			case c.want == "" && err != nil:
+				t.Error(err)
+			case c.want != "" && (!errors.As(err, &where) || where.Node != "odd" || !strings.Contains(err.Error(), c.want)):
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		}
+	}
+}
+
+func TestAConstructorThatReturnsNoProcessor(t *testing.T) {
+	topology := NewTopology()
+	Process(From(topology, texts), "none", func() Processor[string, string, string, string] { return nil }, ProcessOptions{}).To(result)
+	if _, err := openHarness(t, topology, nil, nil); err == nil || !strings.Contains(err.Error(), "node none: processor returns nil") {
+		t.Error(err)
+	}
+}

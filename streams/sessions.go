@@ -57,7 +57,7 @@ func AggregateSessions[K, V, A any](w SessionWindowed[K, V], store state.Session
 func aggregateSessions[K, V, A any](w SessionWindowed[K, V], operator string, store state.Session[K, A],
 	fold fold[K, V, A], merge func(K, A, A) A,
 ) WindowedTable[K, A] {
-	t, of := w.stream.port.topology, w.sessions
+	t, of := w.stream.port.of(), w.sessions
 	if err := of.Err(); err != nil {
 		t.fail(store.Name(), "%w", err)
 	}
@@ -85,7 +85,7 @@ func aggregateSessions[K, V, A any](w SessionWindowed[K, V], operator string, st
 			b.site.OnStart(a.start)
 			b.site.OnIdle(node, a.idle)
 			return a.receive, nil
-		})
+		}, append(fold.given, argument{"merge", merge})...)
 	self = results.node
 	results.rekeyed = self.Name
 	w.late.from(self)

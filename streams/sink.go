@@ -15,25 +15,33 @@ func (s Stream[K, V]) To(topic Topic[K, V], options ...SinkOption) {
 
 func (s Stream[K, V]) to(topic Topic[K, V], n graph.Node, internal bool, options []SinkOption) {
 	var o sinkOptions
+	t := s.port.of()
 	for _, option := range options {
+		if option == nil {
+			t.fail(n.Name, "one of its options is nil")
+			continue
+		}
 		option(&o)
 	}
-	t := s.port.topology
 	if topic.lacksCodec(t) {
 		return
 	}
 	t.graph.AddTopic(topic.describe(internal))
-	n.Name, n.Topics, n.DeadLetters = t.free(n.Name), []string{topic.name}, o.onProduceError.engine.DeadLetters
+	n.Name, n.Topics = t.free(n.Name), []string{topic.name}
+	policy := t.follow(n.Name, o.onProduceError)
+	n.DeadLetters = policy.DeadLetters
 	added := s.add(n)
 	added.Kind = graph.Sink
 	partitionBy, ok := o.partitionBy.(func(K, V, int) int)
 	if o.partitionBy != nil && !ok {
 		t.fail(n.Name, "PartitionBy has a %T, needed is a %T", o.partitionBy, partitionBy)
+	} else if o.partitionBy != nil {
+		t.needs(added, argument{"of PartitionBy", partitionBy})
 	}
 	s.port.feed(func(b *build) (receive[K, V], error) {
 		node := b.site.Node(added.Name)
 		e := &encoder[K, V]{node: node, topic: topic, partitionBy: partitionBy,
-			sink: b.site.Sink(node, b.topology.graph.KafkaTopic(b.site.App(), topic.name), o.onProduceError.engine)}
+			sink: b.site.Sink(node, b.topology.graph.KafkaTopic(b.site.App(), topic.name), policy)}
 		return e.receive, nil
 	})
 }

@@ -19,6 +19,9 @@ func From[K, V any](t *Topology, topic Topic[K, V], options ...SourceOption) Str
 // FromAll returns the records of several topics, which need not have the same codecs. Those of one partition number take turns by
 // timestamp.
 func FromAll[K, V any](t *Topology, topics []Topic[K, V], options ...SourceOption) Stream[K, V] {
+	if t == nil {
+		panic("streams: a source without a topology: make one with NewTopology")
+	}
 	if len(topics) == 0 {
 		t.fail("source", "it reads no topic: name at least one")
 		return Stream[K, V]{newPort[K, V](t, &graph.Node{Name: "source", Kind: graph.Source})}
@@ -29,10 +32,15 @@ func FromAll[K, V any](t *Topology, topics []Topic[K, V], options ...SourceOptio
 func from[K, V any](t *Topology, topics []Topic[K, V], internal bool, options []SourceOption) Stream[K, V] {
 	var o sourceOptions
 	for _, option := range options {
+		if option == nil {
+			t.fail(topics[0].name, "one of its options is nil")
+			continue
+		}
 		option(&o)
 	}
-	n := graph.Node{Name: t.free(topics[0].name), Kind: graph.Source, Operator: "source",
-		DeadLetters: o.onDecodeError.engine.DeadLetters}
+	n := graph.Node{Name: t.free(topics[0].name), Kind: graph.Source, Operator: "source"}
+	policy := t.follow(n.Name, o.onDecodeError)
+	n.DeadLetters = policy.DeadLetters
 	for _, topic := range topics {
 		if topic.lacksCodec(t) {
 			return Stream[K, V]{newPort[K, V](t, &n)}
@@ -44,6 +52,8 @@ func from[K, V any](t *Topology, topics []Topic[K, V], internal bool, options []
 	timestamp, ok := o.timestamp.(func(K, V) time.Time)
 	if o.timestamp != nil && !ok {
 		t.fail(n.Name, "TimestampBy has a %T, needed is a %T", o.timestamp, timestamp)
+	} else if o.timestamp != nil {
+		t.needs(added, argument{"of TimestampBy", timestamp})
 	}
 	if o.fromEnd {
 		t.fromEnd = append(t.fromEnd, n.Topics...)
@@ -57,7 +67,7 @@ func from[K, V any](t *Topology, topics []Topic[K, V], internal bool, options []
 		inputs := map[string]engine.Input{}
 		for _, topic := range topics {
 			d := &decoder[K, V]{site: b.site, node: b.site.Node(added.Name), key: topic.key, value: topic.value,
-				policy: o.onDecodeError.engine, timestamp: timestamp, next: next}
+				policy: policy, timestamp: timestamp, next: next}
 			inputs[topic.name] = d.input()
 		}
 		return inputs, nil

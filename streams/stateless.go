@@ -15,15 +15,15 @@ import (
 
 // Filter keeps the records for which keep returns true.
 func (s Stream[K, V]) Filter(keep func(key K, value V) bool) Stream[K, V] {
-	return filter(s, "filter", true, keep)
+	return filter(s, "filter", true, "keep", keep)
 }
 
 // FilterNot leaves out the records for which drop returns true.
 func (s Stream[K, V]) FilterNot(drop func(key K, value V) bool) Stream[K, V] {
-	return filter(s, "filter-not", false, drop)
+	return filter(s, "filter-not", false, "drop", drop)
 }
 
-func filter[K, V any](s Stream[K, V], name string, wanted bool, holds func(K, V) bool) Stream[K, V] {
+func filter[K, V any](s Stream[K, V], name string, wanted bool, predicate string, holds func(K, V) bool) Stream[K, V] {
 	return operator(s, graph.Node{Operator: name},
 		func(_ *build, node *engine.Node, next receive[K, V]) (receive[K, V], error) {
 			return func(key K, value V, m *engine.Meta) error {
@@ -34,7 +34,7 @@ func filter[K, V any](s Stream[K, V], name string, wanted bool, holds func(K, V)
 				node.Emitted++
 				return next(key, value, m)
 			}, nil
-		})
+		}, argument{predicate, holds})
 }
 
 // Peek calls see for each record.
@@ -49,7 +49,7 @@ func (s Stream[K, V]) Peek(see func(key K, value V)) Stream[K, V] {
 				node.Emitted++
 				return next(key, value, m)
 			}, nil
-		})
+		}, argument{"see", see})
 }
 
 // MapValues makes another value of each.
@@ -65,7 +65,7 @@ func MapValues[K, V, U any](s Stream[K, V], f func(value V) U) Stream[K, U] {
 				node.Emitted++
 				return next(key, mapped, m)
 			}, nil
-		})
+		}, argument{"f", f})
 }
 
 // Map makes another record of each. The keys may be others, so that what groups or joins the stream needs a Repartition before.
@@ -82,7 +82,7 @@ func Map[K, V, K2, V2 any](s Stream[K, V], f func(key K, value V) (K2, V2)) Stre
 				node.Emitted++
 				return forwardKeyed(next, newKey, newValue, m)
 			}, nil
-		}).rekeyed()
+		}, argument{"f", f}).rekeyed()
 }
 
 // SelectKey gives each record another key. What groups or joins the stream needs a Repartition before; GroupBy does both.
@@ -99,7 +99,7 @@ func SelectKey[K, V, K2 any](s Stream[K, V], f func(key K, value V) K2) Stream[K
 				node.Emitted++
 				return forwardKeyed(next, newKey, value, m)
 			}, nil
-		}).rekeyed()
+		}, argument{"f", f}).rekeyed()
 }
 
 // forwardKeyed passes a record on that has a key now.
@@ -130,7 +130,7 @@ func FlatMapValues[K, V, U any](s Stream[K, V], f func(value V) iter.Seq[U]) Str
 				f(value)(yield)
 				return each.err
 			}, nil
-		})
+		}, argument{"f", f})
 }
 
 // FlatMap makes any number of records of each. What groups or joins the stream needs a Repartition before.
@@ -149,7 +149,7 @@ func FlatMap[K, V, K2, V2 any](s Stream[K, V], f func(key K, value V) iter.Seq2[
 				f(key, value)(yield)
 				return each.err
 			}, nil
-		}).rekeyed()
+		}, argument{"f", f}).rekeyed()
 }
 
 // spread passes on what an iterator yields. One is made for each operator of a task, not for each record.

@@ -6,7 +6,8 @@ import (
 )
 
 // Stream is a stream of records at one point of a topology. Each of what is made of it gets all its records, in the order in
-// which they were added. It is a handle: a plain value that holds no records.
+// which they were added. It is a handle: a plain value that holds no records. The zero Stream is none: what has one as an argument
+// notes that as a mistake of the topology, what is called on one panics, since there is no topology to tell.
 type Stream[K, V any] struct {
 	port *port[K, V]
 }
@@ -25,6 +26,15 @@ type port[K, V any] struct {
 
 func newPort[K, V any](t *Topology, n *graph.Node) *port[K, V] {
 	return &port[K, V]{topology: t, node: n}
+}
+
+// of returns the topology that the port is in. The port of a zero Stream or Table is in none, which only the caller can be told.
+func (p *port[K, V]) of() *Topology {
+	if p == nil {
+		panic("streams: an operator is called on a zero Stream or Table, that nothing has made: " +
+			"begin with From or TableFrom, and look whether Split has a branch of that name")
+	}
+	return p.topology
 }
 
 // feed connects what takes the port's records, as it is made for each task.
@@ -78,18 +88,20 @@ func once[T any](b *build, key any, make func() (T, error)) (T, error) {
 	return made, err
 }
 
-// operator adds a node with one input and one output. make is called once per task, with what takes the node's output.
+// operator adds a node with one input and one output. make is called once per task, with what takes the node's output. given are the
+// functions that the user gave.
 func operator[K, V, K2, V2 any](s Stream[K, V], n graph.Node,
-	make func(b *build, node *engine.Node, next receive[K2, V2]) (receive[K, V], error),
+	make func(b *build, node *engine.Node, next receive[K2, V2]) (receive[K, V], error), given ...argument,
 ) Stream[K2, V2] {
-	return Stream[K2, V2]{connect(s.port, n, make)}
+	return Stream[K2, V2]{connect(s.port, n, make, given...)}
 }
 
 // connect is operator between ports. Tables use it: a Stream of changes would be a type that contains itself.
 func connect[K, V, K2, V2 any](from *port[K, V], n graph.Node,
-	make func(b *build, node *engine.Node, next receive[K2, V2]) (receive[K, V], error),
+	make func(b *build, node *engine.Node, next receive[K2, V2]) (receive[K, V], error), given ...argument,
 ) *port[K2, V2] {
 	added := from.add(n)
+	from.topology.needs(added, given...)
 	out := newPort[K2, V2](from.topology, added)
 	out.rekeyed = from.rekeyed
 	from.feed(func(b *build) (receive[K, V], error) {
@@ -104,9 +116,10 @@ func connect[K, V, K2, V2 any](from *port[K, V], n graph.Node,
 
 // add adds a node behind the port.
 func (p *port[K, V]) add(n graph.Node) *graph.Node {
+	topology := p.of()
 	n.Kind = graph.Operation
 	n.Parents, n.Edge = []*graph.Node{p.node}, p.edge
-	return p.topology.node(n)
+	return topology.node(n)
 }
 
 // add adds a node behind the stream.

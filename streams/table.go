@@ -65,7 +65,7 @@ func storedTable[K, V any](changes *port[K, change[V]], store state.KV[K, V], pa
 
 // noTable stands for a table whose description has a mistake.
 func noTable[K, V, V0 any](from *port[K, V0]) Table[K, V] {
-	return Table[K, V]{changes: newPort[K, change[V]](from.topology, from.node)}
+	return Table[K, V]{changes: newPort[K, change[V]](from.of(), from.node)}
 }
 
 // tableWriter keeps the latest value of each key.

@@ -14,7 +14,7 @@ type regroup[K, V, A any] struct {
 }
 
 func aggregateTable[K, V, A any](g GroupedTable[K, V], operator string, store state.KV[K, A], how regroup[K, V, A]) Table[K, A] {
-	t := g.changes.topology
+	t := g.changes.of()
 	if !own(t, store, "") {
 		return noTable[K, A](g.changes)
 	}
@@ -30,7 +30,7 @@ func aggregateTable[K, V, A any](g GroupedTable[K, V], operator string, store st
 			a.copy = copier(store.ValueCodec())
 		}
 		return a.receive, nil
-	})
+	}, append(how.given, argument{"subtract", how.subtract})...)
 	return storedTable(changes, store, past)
 }
 

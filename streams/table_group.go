@@ -19,15 +19,15 @@ type GroupedTable[K, V any] struct {
 // what a row was and what it is. A row that moves to another key is taken from the group it leaves before it is added to the
 // one it enters, if one task has both; two tasks do it each in its own time.
 func GroupTable[K, V, K2, V2 any](t Table[K, V], topic Topic[K2, V2], group func(K, V) (K2, V2)) GroupedTable[K2, V2] {
-	if topic.lacksCodec(t.changes.topology) {
-		return GroupedTable[K2, V2]{newPort[K2, change[V2]](t.changes.topology, t.changes.node)}
+	if topic.lacksCodec(t.changes.of()) {
+		return GroupedTable[K2, V2]{newPort[K2, change[V2]](t.changes.of(), t.changes.node)}
 	}
 	t.past.want()
 	moved := connect(t.changes, graph.Node{Operator: "group-table"},
 		func(b *build, node *engine.Node, next receive[K2, change[V2]]) (receive[K, change[V]], error) {
 			r := &regrouper[K, V, K2, V2]{place: place{b.site, node}, group: group, key: topic.key, next: next}
 			return r.receive, nil
-		})
+		}, argument{"group", group})
 	changes := Topic[K2, change[V2]]{name: topic.name, key: topic.key, value: changeCodec[V2]{topic.value}, partitions: topic.partitions}
 	return GroupedTable[K2, V2]{Stream[K2, change[V2]]{moved}.Repartition(changes).port}
 }
@@ -113,10 +113,12 @@ func (g GroupedTable[K, V]) Count(store state.KV[K, int64]) Table[K, int64] {
 // Reduce keeps one value per group: that of the first row, to which add puts each further one and from which subtract takes
 // those that leave. A group without rows keeps what subtract left.
 func (g GroupedTable[K, V]) Reduce(store state.KV[K, V], add, subtract func(aggregate, value V) V) Table[K, V] {
-	return aggregateTable(g, "reduce", store, regroup[K, V, V]{
+	how := regroup[K, V, V]{
 		fold:     reducing[K](store.ValueCodec(), add),
 		subtract: func(_ K, value, aggregate V) V { return subtract(aggregate, value) },
-	})
+	}
+	how.given = []argument{{"add", add}, {"subtract", subtract}}
+	return aggregateTable(g, "reduce", store, how)
 }
 
 // AggregateTable keeps a value per group that begins as what init returns, to which add puts each row and from which subtract

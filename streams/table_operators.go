@@ -36,7 +36,7 @@ func (t Table[K, V]) Filter(keep func(K, V) bool) Table[K, V] {
 				node.Emitted++
 				return next(key, c.onlyKept(), m)
 			}, nil
-		})
+		}, argument{"keep", keep})
 	return derivedTable(t, changes, t.past, func(key K, value V) (V, bool) { return value, keep(key, value) })
 }
 
@@ -58,7 +58,7 @@ func MapTableValues[K, V, V2 any](t Table[K, V], f func(V) V2) Table[K, V2] {
 				node.Emitted++
 				return next(key, mapped, m)
 			}, nil
-		})
+		}, argument{"f", f})
 	return derivedTable(t, changes, past, func(_ K, value V) (V2, bool) { return f(value), true })
 }
 

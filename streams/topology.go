@@ -3,6 +3,7 @@ package streams
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/millrace/millrace/state"
@@ -11,7 +12,7 @@ import (
 )
 
 // Topology is the description of an application: which topics it reads, what becomes of their records, and where results go. It
-// is described by one goroutine and does not change once it runs; it may run several times.
+// is described by one goroutine and does not change once it runs; it may run several times. The zero Topology is an empty one.
 type Topology struct {
 	graph    graph.Topology
 	sources  []*source
@@ -30,9 +31,7 @@ type source struct {
 }
 
 // NewTopology returns an empty description.
-func NewTopology() *Topology {
-	return &Topology{specs: map[string]state.Spec{}, owned: map[string]bool{}}
-}
+func NewTopology() *Topology { return &Topology{} }
 
 // Err returns all mistakes of the description, joined, each with the node or the store that it is about; nil without any. What
 // needs a cluster to be seen, such as missing topics, is not among them.
@@ -46,6 +45,9 @@ func (t *Topology) Err() error {
 
 // Compile makes a topology ready to run. Its result is for streamstest; a program calls Run or New.
 func Compile(t *Topology) (*engine.Program, error) {
+	if t == nil {
+		return nil, errors.New("topology: it is nil: describe one that NewTopology returns")
+	}
 	if err := t.Err(); err != nil {
 		return nil, fmt.Errorf("topology: %w", err)
 	}
@@ -94,6 +96,38 @@ func (t *Topology) node(n graph.Node) *graph.Node {
 	return t.graph.Add(&n)
 }
 
+// argument is a function that an operator was given, by the name that the operator has for it.
+type argument struct {
+	name     string
+	function any
+}
+
+// needs notes the mistake of functions that are nil.
+func (t *Topology) needs(node *graph.Node, given ...argument) {
+	for _, one := range given {
+		if reflect.ValueOf(one.function).IsNil() {
+			t.fail(node.Name, "%s: the argument %s is nil: give it a function", node.Operator, one.name)
+		}
+	}
+}
+
+// named notes the mistake of a node whose name errors and counters cannot have.
+func (t *Topology) named(operator, name string) {
+	if name == "" {
+		t.fail(operator, "it has no name: errors and counters need one")
+	} else if err := graph.CheckName(name); err != nil {
+		t.fail(name, "%s: %w", operator, err)
+	}
+}
+
+// follow returns a policy as the engine has it, and notes a mistake of it.
+func (t *Topology) follow(node string, policy Policy) engine.Policy {
+	if policy.mistake != nil {
+		t.fail(node, "%w", policy.mistake)
+	}
+	return policy.engine
+}
+
 // free returns name, with a number behind it if a node has that name.
 func (t *Topology) free(name string) string {
 	for n, one := 2, name; ; n++ {
@@ -102,14 +136,4 @@ func (t *Topology) free(name string) string {
 		}
 		one = fmt.Sprintf("%s-%d", name, n)
 	}
-}
-
-// addStore notes a store. windows is what decides on its windows, "" for those who do not: a processor that uses the store of an
-// operator need not know them, nor how long the operator keeps them.
-func (t *Topology) addStore(store state.Store, windows string) {
-	spec := store.Spec()
-	if known, ok := t.specs[spec.Name]; !ok || windows != "" || !t.owned[spec.Name] && spec.RetentionMs > known.RetentionMs {
-		t.specs[spec.Name] = spec
-	}
-	t.graph.AddStore(graph.Store{Name: spec.Name, Kind: spec.Kind.String(), Key: spec.Key, Value: spec.Value, Windows: windows})
 }

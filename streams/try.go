@@ -9,7 +9,7 @@ import (
 
 // TryFilter is Filter with a function that can fail. name is that of the node; what policy leaves out is counted there, as error.
 func TryFilter[K, V any](s Stream[K, V], name string, keep func(key K, value V) (bool, error), policy Policy) Stream[K, V] {
-	return try(s, name, "try-filter", policy,
+	return try(s, name, "try-filter", policy, argument{"keep", keep},
 		func(node *engine.Node, next receive[K, V], failed failed) receive[K, V] {
 			return func(key K, value V, m *engine.Meta) error {
 				if !m.NoValue {
@@ -29,7 +29,7 @@ func TryFilter[K, V any](s Stream[K, V], name string, keep func(key K, value V) 
 
 // TryMapValues is MapValues with a function that can fail.
 func TryMapValues[K, V, U any](s Stream[K, V], name string, f func(value V) (U, error), policy Policy) Stream[K, U] {
-	return try(s, name, "try-map-values", policy,
+	return try(s, name, "try-map-values", policy, argument{"f", f},
 		func(node *engine.Node, next receive[K, U], failed failed) receive[K, V] {
 			return func(key K, value V, m *engine.Meta) error {
 				var mapped U
@@ -47,7 +47,7 @@ func TryMapValues[K, V, U any](s Stream[K, V], name string, f func(value V) (U, 
 
 // TryMap is Map with a function that can fail.
 func TryMap[K, V, K2, V2 any](s Stream[K, V], name string, f func(key K, value V) (K2, V2, error), policy Policy) Stream[K2, V2] {
-	return try(s, name, "try-map", policy,
+	return try(s, name, "try-map", policy, argument{"f", f},
 		func(node *engine.Node, next receive[K2, V2], failed failed) receive[K, V] {
 			return func(key K, value V, m *engine.Meta) error {
 				if m.NoValue {
@@ -66,7 +66,7 @@ func TryMap[K, V, K2, V2 any](s Stream[K, V], name string, f func(key K, value V
 
 // TryFlatMapValues is FlatMapValues with a function that can fail. A failure is of the whole record: nothing of it is passed on.
 func TryFlatMapValues[K, V, U any](s Stream[K, V], name string, f func(value V) (iter.Seq[U], error), policy Policy) Stream[K, U] {
-	return try(s, name, "try-flat-map-values", policy,
+	return try(s, name, "try-flat-map-values", policy, argument{"f", f},
 		func(node *engine.Node, next receive[K, U], failed failed) receive[K, V] {
 			each := &spread[K, U]{node: node, next: next}
 			yield := each.yieldValue
@@ -91,21 +91,20 @@ func TryFlatMapValues[K, V, U any](s Stream[K, V], name string, f func(value V) 
 type failed func(err error, m *engine.Meta) error
 
 // try adds a named node whose function can fail.
-func try[K, V, K2, V2 any](s Stream[K, V], name, operation string, policy Policy,
+func try[K, V, K2, V2 any](s Stream[K, V], name, operation string, policy Policy, given argument,
 	make func(*engine.Node, receive[K2, V2], failed) receive[K, V],
 ) Stream[K2, V2] {
-	if name == "" {
-		s.port.topology.fail(operation, "it has no name: errors and counters need one")
-	}
-	return operator(s, graph.Node{Name: name, Operator: operation, DeadLetters: policy.engine.DeadLetters},
+	s.port.of().named(operation, name)
+	rejects := s.port.of().follow(name, policy)
+	return operator(s, graph.Node{Name: name, Operator: operation, DeadLetters: rejects.DeadLetters},
 		func(b *build, node *engine.Node, next receive[K2, V2]) (receive[K, V], error) {
 			receive := make(node, next, func(err error, m *engine.Meta) error {
-				return b.site.Reject(node, policy.engine, engine.Failed, err, m)
+				return b.site.Reject(node, rejects, engine.Failed, err, m)
 			})
 			return func(key K, value V, m *engine.Meta) error {
 				m.Enter(node)
 				b.site.Wait(node, m)
 				return receive(key, value, m)
 			}, nil
-		})
+		}, given)
 }

@@ -67,7 +67,7 @@ func WindowsToStream[K, V any](t WindowedTable[K, V]) Stream[windows.Key[K], V] 
 }
 
 func aggregateWindows[K, V, A any](w Windowed[K, V], operator string, store state.Window[K, A], fold fold[K, V, A]) WindowedTable[K, A] {
-	t, of := w.stream.port.topology, w.windows
+	t, of := w.stream.port.of(), w.windows
 	if err := of.Err(); err != nil {
 		t.fail(store.Name(), "%w", err)
 	}
@@ -95,7 +95,7 @@ func aggregateWindows[K, V, A any](w Windowed[K, V], operator string, store stat
 			b.site.OnStart(a.start)
 			b.site.OnIdle(node, a.idle)
 			return a.receive, nil
-		})
+		}, fold.given...)
 	self = results.node
 	results.rekeyed = self.Name
 	w.late.from(self)

@@ -6,8 +6,12 @@ import (
 	"slices"
 )
 
-// nameBytesMax leaves room for the application's name and the suffixes in the 249 bytes of a Kafka topic's name.
-const nameBytesMax = 150
+const (
+	// topicBytesMax is how long the names of topics in Kafka are.
+	topicBytesMax = 249
+	// nameBytesMax leaves room for the application's name and the suffixes in that.
+	nameBytesMax = 150
+)
 
 // Check returns all mistakes of the description that show without a cluster, joined, nil if there are none.
 func (t *Topology) Check() error {
@@ -49,7 +53,11 @@ func (t *Topology) checkNodes() (mistakes []error) {
 func (t *Topology) checkTopics() (mistakes []error) {
 	seen := map[string]*Topic{}
 	for _, topic := range t.Topics {
-		if err := checkName(topic.Name); err != nil {
+		check := CheckTopicName
+		if topic.Internal {
+			check = CheckName
+		}
+		if err := check(topic.Name); err != nil {
 			mistakes = append(mistakes, fmt.Errorf("topic %q: %w", topic.Name, err))
 		}
 		other := seen[topic.Name]
@@ -70,7 +78,7 @@ func (t *Topology) checkTopics() (mistakes []error) {
 func (t *Topology) checkStores() (mistakes []error) {
 	seen := map[string]*Store{}
 	for _, store := range t.Stores {
-		if err := checkName(store.Name); err != nil {
+		if err := CheckName(store.Name); err != nil {
 			mistakes = append(mistakes, fmt.Errorf("store %q: %w", store.Name, err))
 		}
 		if other := seen[store.Name]; other != nil {
@@ -108,19 +116,26 @@ func (s *Store) String() string {
 	return text
 }
 
-// checkName holds a name against what Kafka and file systems take.
-func checkName(name string) error {
+// CheckName holds the name of a store, of a repartition topic or of a node against what can become the name of a topic, a
+// directory and a label.
+func CheckName(name string) error { return checkName(name, nameBytesMax) }
+
+// CheckTopicName holds the name of a topic that is not the application's own against what Kafka takes.
+func CheckTopicName(name string) error { return checkName(name, topicBytesMax) }
+
+func checkName(name string, bytesMax int) error {
+	const allowed = "a name has a-z, A-Z, 0-9, '.', '_' and '-' only"
 	switch {
 	case name == "":
 		return errors.New("it has no name")
-	case len(name) > nameBytesMax:
-		return fmt.Errorf("the name has %d bytes, at most %d", len(name), nameBytesMax)
+	case len(name) > bytesMax:
+		return fmt.Errorf("the name has %d bytes, at most %d", len(name), bytesMax)
 	case name == "." || name == "..":
-		return errors.New("this is no name")
+		return errors.New("dots alone are no name: " + allowed)
 	}
 	for _, c := range name {
 		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-') {
-			return fmt.Errorf("a name has letters, digits, '.', '_' and '-' only, not %q", c)
+			return fmt.Errorf("%s, not %q", allowed, c)
 		}
 	}
 	return nil

@@ -17,7 +17,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"topic lines: its codecs are string and string in one place":      func(t *Topology) { t.AddTopic(Topic{Name: "lines", Key: "string", Value: "int64"}) },
 		"topic words: it is used for repartitioning in two ways":          func(t *Topology) { t.AddTopic(Topic{Name: "words", Key: "string", Value: "string"}) },
 		"store word-counts: it is described as kv of string to int64 and": func(t *Topology) { t.AddStore(Store{Name: "word-counts", Kind: "kv", Key: "string", Value: "json"}) },
-		`topic "a b": a name has letters`:                                 func(t *Topology) { t.AddTopic(Topic{Name: "a b"}) },
+		`topic "a b": a name has a-z, A-Z, 0-9`:                           func(t *Topology) { t.AddTopic(Topic{Name: "a b"}) },
 		`store "": it has no name`:                                        func(t *Topology) { t.AddStore(Store{}) },
 		"topic words: it is written for repartitioning and nothing reads": func(t *Topology) { t.Node("words").Topics = []string{"lines"} },
 		"store word-counts: a topic that another part": func(t *Topology) {
