@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # The broker beside Apache Kafka and NATS JetStream, with the same clients, in turn, in one run.
 #
-#   bench/peers/run.sh [row ...]      rows a-j, default all; bench/README.md says what each measures
+#   bench/peers/run.sh [row ...]      rows a-k, default all; bench/README.md says what each measures
 #   RUNS=5 MB=512 bench/peers/run.sh a c
 set -eu
 cd "$(dirname "$0")/../.."
 . bench/servers.sh
 [ -n "${MILLRACE_BENCH_INSIDE:-}" ] || bench/peers/setup.sh
 prepare "$PWD/bench/peers/run.sh" "$@"
-[ $# -gt 0 ] || set -- a b c d e f g h i j
+[ $# -gt 0 ] || set -- a b c d e f g h i j k
 
 java_tool() { echo java -Xmx512M -cp "$peers/kafka/*" "org.apache.kafka.tools.$1"; }
 timed() { local s=$1; shift; "$bin/timed" -n "$RUNS" -pid "$pid" -label "$s" "$@" | grep -v '^#' || exit 1; }
@@ -54,6 +54,9 @@ rowi() { local d="$work/data-scale" p=19098
            "$bin/scale" -mode "$1" -count "$2" -label kafka -addr 127.0.0.1:$p -clean "$d" -- bench/peers/kafka/start.sh "$peers/kafka" "$d" $p 2>"$work/scale.log"
          done; rm -rf "$d"; }
 rowj() { for s in kafka millrace millrace-os; do txns $s; txns $s -c 16; txns $s -consume; done; }
+rowk() { start millrace
+         "$peers/kstreamsload" -broker "127.0.0.1:$port" -n "$RUNS" -dir "$work/data-stores" | grep -v '^# what'
+         "$bin/streamload" -broker "127.0.0.1:$port" -pid "$pid" -n "$RUNS" -dir "$work/data-stores" | grep -v '^# what'; stop; }
 
 machine
 "$bin/warmmem" -gb 6 -dir "$work"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches and builds the peers and foreign load programs of peers/run.sh below .cache/peers: Apache Kafka's jars (Maven),
-# librdkafka's rdkafka_performance (cargo for the sources, a C compiler).
+# librdkafka's rdkafka_performance (cargo for the sources, a C compiler), birdayz/kstreams (git).
 set -eu
 cd "$(dirname "$0")/../.."
 peers=$PWD/.cache/peers
@@ -22,3 +22,12 @@ if [ ! -x "$peers/rdkafka_performance" ]; then
   ) >"$peers/librdkafka.log" 2>&1 || { tail "$peers/librdkafka.log" >&2; exit 1; }
   cp "$peers/vendor/rdkafka-sys/librdkafka/examples/rdkafka_performance" "$peers/"
 fi
+
+kstreams=8f0a81e6a240ed8ee9a0d13e8b767684b39c1fb2
+if [ ! -d "$peers/kstreams" ]; then
+  git init --quiet "$peers/kstreams.new"
+  git -C "$peers/kstreams.new" fetch --quiet --depth 1 https://github.com/birdayz/kstreams "$kstreams"
+  git -C "$peers/kstreams.new" checkout --quiet FETCH_HEAD
+  mv "$peers/kstreams.new" "$peers/kstreams"
+fi
+(cd bench/peers/kstreams && go build -o "$peers/kstreamsload" .)
