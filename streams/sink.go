@@ -7,7 +7,7 @@ import (
 	"github.com/millrace/millrace/streams/internal/graph"
 )
 
-// To writes the records to a topic, with their timestamps and headers. Without PartitionBy they go where Kafka's own producers put
+// To writes the records to a topic, which has to exist, with their timestamps and headers. Without PartitionBy they go where Kafka's own producers put
 // their keys; records without a key are spread.
 func (s Stream[K, V]) To(topic Topic[K, V], options ...SinkOption) {
 	s.to(topic, graph.Node{Name: topic.name, Operator: "sink"}, false, options)
@@ -54,8 +54,9 @@ type sinkOptions struct {
 	partitionBy    any // func(K, V, int) int
 }
 
-// OnProduceError sets what becomes of records that cannot be written: that do not encode, are too large, or that PartitionBy puts
-// into a partition that does not exist. Otherwise they end Run.
+// OnProduceError sets what becomes of records that cannot be written: that do not encode, are larger than the topic's
+// max.message.bytes at the start of Run, before compression, or that PartitionBy puts into a partition that does not exist.
+// Otherwise they end Run.
 func OnProduceError(policy Policy) SinkOption {
 	return func(o *sinkOptions) { o.onProduceError = policy }
 }

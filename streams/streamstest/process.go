@@ -215,7 +215,7 @@ func (p *process) environment(id engine.TaskID) engine.Environment {
 	d := p.driver
 	return engine.Environment{
 		App: d.options.App, Session: p.session, State: p.stateOptions(id), Produce: p.produce,
-		Now: func() time.Time { return d.now }, PartitionsOf: d.partitionsOf, RecordBytesMax: d.options.RecordBytesMax,
+		Now: func() time.Time { return d.now }, PartitionsOf: d.partitionsOf, RecordBytesMaxOf: d.recordBytesMaxOf(),
 		Counters: d.counters, Logger: d.options.Logger,
 	}
 }

@@ -76,6 +76,14 @@ func (d *Driver) partitionsOf(topic string) int {
 	return 0
 }
 
+// recordBytesMaxOf returns what topics take; nil: what they take without a word about it.
+func (d *Driver) recordBytesMaxOf() func(topic string) int {
+	if d.options.RecordBytesMax == 0 {
+		return nil
+	}
+	return func(string) int { return d.options.RecordBytesMax }
+}
+
 // Truncate deletes the records of one partition of a topic before an offset, as retention does; with a negative offset all of
 // them. The name is the topology's, or that of a [Driver.Changelog].
 func (d *Driver) Truncate(topic string, partition int, before int64) {

@@ -57,9 +57,8 @@ func (s *Site) deadLetter(n *Node, topic string, cause error, m *Meta) error {
 		kgo.RecordHeader{Key: consumer.DeadLetterOffset, Value: strconv.AppendInt(nil, source.Offset, 10)},
 		kgo.RecordHeader{Key: DeadLetterNode, Value: []byte(n.Name)})
 	record.Partition = spread(source.Key, source, s.environment.PartitionsOf(topic))
-	if size := sizeOf(record); size > s.recordBytesMax {
-		return n.failure(m, fmt.Errorf("the dead letter for topic %s has %d bytes, of at most %d: %w",
-			topic, size, s.recordBytesMax, cause))
+	if size, most := sizeOf(record), s.recordBytesMax(topic); size > most {
+		return n.failure(m, fmt.Errorf("the dead letter for topic %s has %d bytes, of at most %d: %w", topic, size, most, cause))
 	}
 	s.outbox.add(record)
 	return nil

@@ -62,8 +62,8 @@ type Environment struct {
 	Now     func() time.Time
 	// PartitionsOf returns the partition count of a topic in Kafka, 0 if it is not known.
 	PartitionsOf func(topic string) int
-	// RecordBytesMax is the size above which a producer refuses a record; 0 is kgo's default.
-	RecordBytesMax int
-	Counters       *Counters
-	Logger         *slog.Logger
+	// RecordBytesMaxOf returns the size above which a topic in Kafka takes no record; nil: kgo's default, for all.
+	RecordBytesMaxOf func(topic string) int
+	Counters         *Counters
+	Logger           *slog.Logger
 }

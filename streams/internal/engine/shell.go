@@ -177,7 +177,7 @@ func (s *Shell) open(ctx context.Context) (err error) {
 	s.admin, s.shared = kadm.NewClient(s.client), state.NewShared(0, 0)
 	s.stored = openInventory(disk.OS(), s.identity.Dir, s.logger)
 	err = patiently(ctx, s.logger, "look for topics", func() (err error) {
-		s.topics, err = SetUpTopics(ctx, s.admin, o.Program, o.App, o.ReplicationFactor)
+		s.topics, err = SetUpTopics(ctx, s.client, o.Program, o.App, o.ReplicationFactor)
 		return err
 	})
 	if err != nil {
@@ -258,6 +258,7 @@ func (s *Shell) groupOptions() consumer.Options {
 		},
 		Producer: []kgo.Opt{
 			kgo.RecordPartitioner(Partitioner()), kgo.MaxBufferedRecords(bufferedRecordsMax), kgo.ProducerLinger(0),
+			kgo.ProducerBatchMaxBytesFn(s.topics.limits.ofBatch),
 		},
 		LeaveStatic: true, ResetLostOffsets: o.ContinueWhenLost,
 		CommitInterval: o.CommitInterval, CommitRecords: 1 << 30, BatchRecords: batchRecords, QueueBytes: queueBytes,
@@ -349,8 +350,9 @@ func (s *Shell) environment(l *lane, produce producer) Environment {
 	options.Shared, options.Logger = s.shared, s.logger
 	return Environment{
 		App: s.options.App, Session: s.session, State: options, Disk: &l.disk, Produce: produce, Now: s.now,
-		PartitionsOf: func(topic string) int { return s.topics.Counts[topic] },
-		Counters:     s.options.Counters, Logger: s.logger,
+		PartitionsOf:     func(topic string) int { return s.topics.Counts[topic] },
+		RecordBytesMaxOf: s.topics.limits.of,
+		Counters:         s.options.Counters, Logger: s.logger,
 	}
 }
 

@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	recordBytesMaxDefault = 1_000_012 // of kgo and of Kafka
-	batchOverheadBytes    = 96        // at most: what a batch of one record has besides what is in the record
-	headerOverheadBytes   = 10
+	batchOverheadBytes  = 96 // at most: what a batch of one record has besides what is in the record
+	headerOverheadBytes = 10
 )
 
 // Sink writes records to one topic.
@@ -20,12 +19,14 @@ type Sink struct {
 	node       *Node
 	topic      string // in Kafka
 	partitions int    // 0: not known
+	bytesMax   int    // of a record
 	policy     Policy
 }
 
 // Sink returns what writes to a topic, by its name in Kafka, on behalf of a node.
 func (s *Site) Sink(node *Node, topic string, policy Policy) *Sink {
-	return &Sink{site: s, node: node, topic: topic, partitions: s.environment.PartitionsOf(topic), policy: policy}
+	return &Sink{site: s, node: node, topic: topic, partitions: s.environment.PartitionsOf(topic), bytesMax: s.recordBytesMax(topic),
+		policy: policy}
 }
 
 // Partitions returns how many the topic has, 0 if it is not known.
@@ -66,10 +67,10 @@ func (k *Sink) record(data []byte, keyBytes int, m *Meta) *kgo.Record {
 }
 
 func (k *Sink) add(record *kgo.Record, data []byte, m *Meta) error {
-	if size := sizeOf(record); size > k.site.recordBytesMax {
+	if size := sizeOf(record); size > k.bytesMax {
 		k.site.outbox.takeBack(record)
 		return k.Reject(fmt.Errorf("a record for topic %s: %w (%d bytes of at most %d)",
-			k.topic, kerr.MessageTooLarge, size, k.site.recordBytesMax), m)
+			k.topic, kerr.MessageTooLarge, size, k.bytesMax), m)
 	}
 	k.site.outbox.keep(data)
 	k.site.outbox.add(record)

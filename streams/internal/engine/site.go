@@ -13,25 +13,24 @@ import (
 
 // Site is where the operators of one task live: what they share and reach. All its methods belong to the task's goroutine.
 type Site struct {
-	id             TaskID
-	environment    Environment
-	recordBytesMax int
-	ctx            context.Context // of the call that is under way
-	doing          doing
-	db             *state.DB // nil without stores
-	counters       *TaskCounters
-	nodes          map[string]*Node
-	clocks         map[string]*windows.Clock
-	outbox         outbox
-	timers         timers
-	meta           Meta // of the record in hand
-	nowMs          int64
-	streamMs       int64
-	recordMs       int64 // timestamp of the last record
-	onStart        []func() error
-	onIdle         []idleHook
-	onAhead        []aheadHook
-	onClose        []func()
+	id          TaskID
+	environment Environment
+	ctx         context.Context // of the call that is under way
+	doing       doing
+	db          *state.DB // nil without stores
+	counters    *TaskCounters
+	nodes       map[string]*Node
+	clocks      map[string]*windows.Clock
+	outbox      outbox
+	timers      timers
+	meta        Meta // of the record in hand
+	nowMs       int64
+	streamMs    int64
+	recordMs    int64 // timestamp of the last record
+	onStart     []func() error
+	onIdle      []idleHook
+	onAhead     []aheadHook
+	onClose     []func()
 }
 
 // DB returns the task's stores.
@@ -106,6 +105,14 @@ func (s *Site) Observe(timestampMs int64) {
 	s.meta.TimestampMs, s.recordMs = timestampMs, timestampMs
 	s.streamMs = max(s.streamMs, timestampMs)
 	s.SetTime(timestampMs)
+}
+
+// recordBytesMax is the size above which a topic takes no record.
+func (s *Site) recordBytesMax(topic string) int {
+	if s.environment.RecordBytesMaxOf == nil {
+		return recordBytesMaxDefault
+	}
+	return s.environment.RecordBytesMaxOf(topic)
 }
 
 // String names the task.

@@ -44,12 +44,9 @@ type Task struct {
 // OpenTask opens the task's stores and makes its operators. Then come Changelogs, Restore and RestoreDone, and Resume.
 func OpenTask(sub *Subtopology, id TaskID, environment Environment) (*Task, error) {
 	site := &Site{
-		id: id, environment: environment, recordBytesMax: environment.RecordBytesMax,
+		id: id, environment: environment,
 		counters: environment.Counters.Task(), nodes: map[string]*Node{}, clocks: map[string]*windows.Clock{},
 		timers: newTimers(), streamMs: windows.NoTime, nowMs: environment.Now().UnixMilli(),
-	}
-	if site.recordBytesMax == 0 {
-		site.recordBytesMax = recordBytesMaxDefault
 	}
 	site.outbox.produce = environment.Produce
 	t := &Task{sub: sub, site: site, sliceRecords: sliceRecordsMax}

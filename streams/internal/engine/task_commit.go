@@ -21,6 +21,7 @@ type Changelog struct {
 	Partition int32
 	state.Changelog
 
+	bytesMax   int         // of a record
 	isRetained bool        // for some time only: the broker goes by the timestamps of the records, so that these are the wall clock
 	prepared   *kgo.Record // the last record of the commit that is under way; nil: it has none
 }
@@ -36,9 +37,11 @@ func (t *Task) Changelogs() []Changelog {
 
 func (t *Task) openChangelogs() {
 	for _, spec := range t.sub.Stores {
+		topic := graph.ChangelogTopic(t.site.environment.App, spec.Name)
 		t.changelogs = append(t.changelogs, &Changelog{
-			Store: spec.Name, Topic: graph.ChangelogTopic(t.site.environment.App, spec.Name), Partition: t.site.id.Partition,
+			Store: spec.Name, Topic: topic, Partition: t.site.id.Partition,
 			Changelog:  t.site.db.Position().Changelogs[spec.Name],
+			bytesMax:   t.site.recordBytesMax(topic),
 			isRetained: spec.Kind != state.KindKV,
 		})
 	}
@@ -187,10 +190,10 @@ func (t *Task) produceChange(store string, key, value []byte, timestampMs int64)
 	if log.isRetained {
 		record.Timestamp = time.UnixMilli(s.nowMs)
 	}
-	if size := sizeOf(record); size > s.recordBytesMax {
+	if size := sizeOf(record); size > log.bytesMax {
 		return &NodeError{Node: store, Err: fmt.Errorf(
 			"the value of key %.64q has %d bytes, a record of changelog %s has at most %d: keep less in a value",
-			key, len(value), log.Topic, s.recordBytesMax)}
+			key, len(value), log.Topic, log.bytesMax)}
 	}
 	log.prepared = record
 	s.outbox.add(record)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) environment() Environment {
 	return Environment{
-		App: "app", Session: w.session, State: state.Options{Dir: w.dir}, RecordBytesMax: w.bytesMax,
+		App: "app", Session: w.session, State: state.Options{Dir: w.dir}, RecordBytesMaxOf: func(string) int { return cmp.Or(w.bytesMax, recordBytesMaxDefault) },
 		Produce: func(records ...*kgo.Record) error {
 			for _, record := range records {
 				record.Offset = w.next

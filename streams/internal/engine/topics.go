@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/state"
 	"github.com/millrace/millrace/streams/internal/graph"
@@ -34,6 +35,7 @@ type Topics struct {
 	ByName map[string]int      // partitions of the topology's topics, as described
 	Tasks  map[string]int      // how many tasks each sub-topology has
 	create []wantedTopic
+	limits recordLimits
 }
 
 // wantedTopic is an internal topic as it has to be.
@@ -45,12 +47,18 @@ type wantedTopic struct {
 }
 
 // SetUpTopics finds the topics of a program and creates the internal ones that are missing. Several processes may do so at the
-// same time. What does not fit is an error that names it and says how to proceed.
-func SetUpTopics(ctx context.Context, admin *kadm.Client, program *Program, app string, replicationFactor int16) (*Topics, error) {
-	t := &Topics{}
+// same time. What does not fit is an error that names it and says how to proceed. Topics that are only written may be missing if the
+// client has the broker create them.
+func SetUpTopics(ctx context.Context, client *kgo.Client, program *Program, app string, replicationFactor int16) (*Topics, error) {
+	t, admin := &Topics{}, kadm.NewClient(client)
 	wanted, err := t.find(ctx, admin, program, app)
 	if err != nil {
 		return nil, err
+	}
+	if isCreated, _ := client.OptValue(kgo.AllowAutoTopicCreation).(bool); !isCreated {
+		if err := t.checkWritten(program, app); err != nil {
+			return nil, lasting{err}
+		}
 	}
 	for _, w := range wanted {
 		if t.Counts[w.name] == 0 {
@@ -70,7 +78,8 @@ func SetUpTopics(ctx context.Context, admin *kadm.Client, program *Program, app 
 	if err := checkWanted(wanted, t.Counts); err != nil {
 		return nil, lasting{err}
 	}
-	return t, nil
+	t.limits, err = readLimits(ctx, client, t.written(program, app))
+	return t, err
 }
 
 // find asks for what there is, and returns what there has to be.
