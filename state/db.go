@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,7 @@ type DB struct {
 	timeMs     int64
 	dirtyBytes int64
 	cached     int64     // bytes of overlays and their slots
+	reads      int64     // of keys in Pebble
 	resident   []evictor // all overlays, for eviction
 	evicting   int       // the one that is being looked at
 	restored   int64     // bytes of what Restore has taken
@@ -82,6 +84,8 @@ type space interface {
 	written()
 	pendingCount() int
 	changed() bool
+	// slotCount is how many keys are in memory that the changelog has.
+	slotCount() int
 }
 
 // evictor is what holds slots.
@@ -135,6 +139,16 @@ func (db *DB) spaces(visit func(space)) {
 			visit(s)
 		}
 	}
+}
+
+// storeBelow returns the name of the store whose keys begin with prefix.
+func (db *DB) storeBelow(prefix []byte) string {
+	for _, name := range db.names {
+		if bytes.HasPrefix(prefix, storePrefix(db.registered[name].record.ID)) {
+			return name
+		}
+	}
+	return ""
 }
 
 // makeRoom evicts what memory has too much of. Each new slot pays for some looks at others.

@@ -2,6 +2,7 @@ package state
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -21,6 +22,7 @@ const (
 	evictedPerNewSlot   = 4 // slots looked at for each new one when the cache is full
 	fileCacheShards     = 8
 	restoredBytesMax    = 64 << 20
+	readsPerSample      = 16
 )
 
 // Options say how to open a directory.
@@ -34,6 +36,10 @@ type Options struct {
 	CacheBytes   int64 // of values in memory, about; what is not in Pebble yet stays beyond it. 0: 128 MiB
 	FlushBytes   int64 // of committed changes before they go to Pebble. 0: 64 MiB
 	FlushRecords int   // of changed keys, likewise. 0: 1,048,576
+
+	// ReadTook is told how long one in 16 of the look-ups took that memory had no answer to, by store; nil: nobody is. It is
+	// called with the DB locked, and by the goroutines of queries as well.
+	ReadTook func(store string, took time.Duration)
 }
 
 func (o Options) withDefaults() Options {

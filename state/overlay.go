@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"time"
 	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,6 +16,7 @@ import (
 // transaction that is under way; or pending: committed, and Pebble gets it with the next Flush. Only clean slots are evicted.
 type overlay[V any] struct {
 	db       *DB
+	store    string
 	prefix   []byte
 	suffix   []byte // behind a key in the changelog; the prefix is not there
 	codec    Codec[V]
@@ -40,6 +43,7 @@ type preparedSlot struct {
 func newOverlay[V any](db *DB, prefix, suffix []byte, codec Codec[V], logged, empty bool) *overlay[V] {
 	o := &overlay[V]{
 		db:       db,
+		store:    db.storeBelow(prefix),
 		prefix:   slices.Clone(prefix),
 		suffix:   slices.Clone(suffix),
 		codec:    codec,
@@ -137,7 +141,7 @@ func (o *overlay[V]) read(key []byte, s *slot[V]) error {
 // stored returns what Pebble has of a key, nil if it has nothing; valid until closer is called.
 func (o *overlay[V]) stored(key []byte) (value []byte, closer func() error, err error) {
 	o.scratch = append(o.scratch[:len(o.prefix)], key...)
-	value, c, err := o.db.pebble.Get(o.scratch)
+	value, c, err := o.get()
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil, nil
 	}
@@ -145,6 +149,17 @@ func (o *overlay[V]) stored(key []byte) (value []byte, closer func() error, err 
 		return nil, nil, o.db.fail("read", err)
 	}
 	return value, c.Close, nil
+}
+
+// get reads the key in scratch, and measures some of the reads: a clock costs as much as a key that Pebble has at hand.
+func (o *overlay[V]) get() ([]byte, io.Closer, error) {
+	took := o.db.options.ReadTook
+	if o.db.reads++; took == nil || o.db.reads%readsPerSample != 0 {
+		return o.db.pebble.Get(o.scratch)
+	}
+	began := time.Now()
+	defer func() { took(o.store, time.Since(began)) }()
+	return o.db.pebble.Get(o.scratch)
 }
 
 func (o *overlay[V]) decode(stored []byte) (value V, timestampMs int64, err error) {

@@ -141,6 +141,13 @@ func (o *overlay[V]) written() {
 	o.order.forget()
 }
 
+func (o *overlay[V]) slotCount() int {
+	if !o.logged {
+		return 0
+	}
+	return o.table.count
+}
+
 func (o *overlay[V]) pendingCount() int { return len(o.pending) }
 
 // changed says whether anything is not committed yet.

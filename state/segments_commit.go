@@ -107,6 +107,11 @@ func (s *segments[V]) pendingCount() (n int) {
 	return n
 }
 
+func (s *segments[V]) slotCount() (n int) {
+	s.each(func(o *overlay[V]) { n += o.slotCount() })
+	return n
+}
+
 func (s *segments[V]) changed() (changed bool) {
 	s.each(func(o *overlay[V]) { changed = changed || o.changed() })
 	return changed

@@ -80,6 +80,9 @@ func (s scrape) nodes() {
 		if node.Lateness != (engine.Lateness{}) {
 			s.histogram(latenessMetric, node.Lateness.Counts[:], bounds, seconds(node.Lateness.SumMs), name)
 		}
+		if node.EndToEnd != (engine.Latency{}) {
+			s.latency(endToEndMetric, node.EndToEnd, name)
+		}
 	}
 }
 
@@ -95,11 +98,35 @@ func (s scrape) inputs() {
 	}
 }
 
-// stores sends how restores get on.
+// latency sends a histogram of engine.LatencyBounds.
+func (s scrape) latency(m Metric, l engine.Latency, labels ...string) {
+	var bounds []float64
+	for _, bound := range engine.LatencyBounds {
+		bounds = append(bounds, bound.Seconds())
+	}
+	s.histogram(m, l.Counts[:], bounds, l.Sum.Seconds(), labels...)
+}
+
+// processing sends how long records take.
+func (s scrape) processing() {
+	processing := s.counters.Processing()
+	for _, name := range slices.Sorted(maps.Keys(processing)) {
+		if l := processing[name]; l != (engine.Latency{}) {
+			s.latency(durationMetric, l, name)
+		}
+	}
+}
+
+// stores sends how restores get on, and how long reads take.
 func (s scrape) stores() {
+	reads := s.counters.Reads()
+	for _, name := range slices.Sorted(maps.Keys(reads)) {
+		s.latency(readsMetric, reads[name], name, "read")
+	}
 	for _, store := range s.counters.Stores() {
 		s.send(restoredMetric, float64(store.Restored), store.Store)
 		s.send(remainingMetric, float64(store.Remaining), store.Store)
+		s.send(restoreMetric, store.Took.Seconds(), store.Store)
 	}
 }
 
@@ -109,11 +136,12 @@ func (s scrape) pebble() {
 	if len(figures) == 0 {
 		return
 	}
-	stores := map[string]int64{}
+	stores, entries := map[string]int64{}, map[string]int64{}
 	sum := figures[0]
 	for at, f := range figures {
 		for store, bytes := range f.StoreBytes {
 			stores[store] += bytes
+			entries[store] += f.StoreEntries[store]
 		}
 		sum.ReadAmplification = max(sum.ReadAmplification, f.ReadAmplification)
 		if at > 0 {
@@ -125,6 +153,7 @@ func (s scrape) pebble() {
 	}
 	for _, store := range slices.Sorted(maps.Keys(stores)) {
 		s.send(storeMetric, float64(stores[store]), store)
+		s.send(entriesMetric, float64(entries[store]), store)
 	}
 	s.send(diskMetric, float64(sum.DiskBytes))
 	s.send(memtableMetric, float64(sum.MemtableBytes))

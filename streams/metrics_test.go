@@ -3,7 +3,10 @@ package streams
 import (
 	"flag"
 	"fmt"
+	"maps"
+	"net/http/httptest"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/millrace/millrace/state"
@@ -18,7 +22,7 @@ import (
 	"github.com/millrace/millrace/streams/serde"
 )
 
-//go:generate go test -run TestTheMetricsPageHasEveryMetric . -update-metrics
+//go:generate go test -run TestTheMetricsPageHasEveryMetric|TestACollectorTells . -update-metrics
 
 var updateMetrics = flag.Bool("update-metrics", false, "write the table of docs/METRICS.md anew")
 
@@ -106,9 +110,13 @@ func TestACollectorTellsWhatWasCounted(t *testing.T) {
 	join.Processed, join.Emitted = 5, 3
 	join.Drop(engine.NullKey)
 	join.Lateness.Observe(1500)
+	join.EndToEnd.Observe(20*time.Millisecond, 1)
+	task.Subtopology = "users"
+	task.Processing.Observe(2*time.Microsecond, 100)
 	*task.Input("orders") = engine.InputGauges{Topic: "orders", WatermarkMs: 1_700_000_000_500, LagRecords: 4}
 	task.Input("empty")
-	*task.Restore("users") = engine.RestoreCounters{Restored: 10, Remaining: 2}
+	*task.Restore("users") = engine.RestoreCounters{Restored: 10, Remaining: 2, Took: 1500 * time.Millisecond}
+	counters.ReadTook("users", 40*time.Microsecond)
 	task.Publish()
 	counters.Process.Committed(30 * time.Millisecond)
 	counters.Process.Aborted()
@@ -123,11 +131,15 @@ func TestACollectorTellsWhatWasCounted(t *testing.T) {
 		"commit_duration_seconds{app=shop} 1 0.03", "rebalances_total{app=shop} 0",
 		"store_restore_records_total{app=shop,store=users} 10", "store_restore_remaining_records{app=shop,store=users} 2",
 		"store_bytes{app=shop,store=users} 0",
+		"process_duration_seconds{app=shop,subtopology=users} 100 0.0002", "e2e_latency_seconds{app=shop,node=join} 1 0.02",
+		"store_op_duration_seconds{app=shop,op=read,store=users} 1 4e-05", "store_restore_seconds{app=shop,store=users} 1.5",
+		"store_entries{app=shop,store=users} 0",
 	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, strings.Join(got, "\n"))
 		}
 	}
+	testScrape(t, c)
 	names := map[string]bool{}
 	for _, one := range got {
 		name, _, _ := strings.Cut(one, "{")
@@ -151,6 +163,29 @@ func TestACollectorTellsWhatWasCounted(t *testing.T) {
 	}
 }
 
+// testScrape holds all that a scrape has against a golden file, but for the sizes of files.
+func testScrape(t *testing.T, c prometheus.Collector) {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(c)
+	recorder := httptest.NewRecorder()
+	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(recorder, httptest.NewRequest("GET", "/metrics", nil))
+	scrape := regexp.MustCompile(`(?m)^(millrace_streams_pebble_.*) \S+$`).ReplaceAllString(recorder.Body.String(), "$1 *")
+	const golden = "testdata/scrape.txt"
+	if *updateMetrics {
+		if err := os.WriteFile(golden, []byte(scrape), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if scrape != string(want) {
+		t.Errorf("the scrape is not what %s has: run `go generate ./streams`, and look at what changed\n%s", golden, scrape)
+	}
+}
+
 // Names and help follow Prometheus' conventions.
 func TestMetricsAreNamedAsUsual(t *testing.T) {
 	for _, m := range Metrics() {
@@ -162,5 +197,43 @@ func TestMetricsAreNamedAsUsual(t *testing.T) {
 		if m.Name == Metrics()[at].Name {
 			t.Errorf("%s is described twice", m.Name)
 		}
+	}
+}
+
+// What a task measures of its slices: all records for how long they take, one of each last node for how old it is.
+func TestSlicesAreMeasured(t *testing.T) {
+	topology := NewTopology()
+	in := From(topology, NewTopic("in", serde.String, serde.String))
+	in.Filter(func(key, _ string) bool { return key != "no" }).To(NewTopic("out", serde.String, serde.String))
+	in.GroupByKey().Count(state.NewKV("counts", serde.String, serde.Int64)) // read by queries alone
+	h := newHarness(t, topology)
+	at := h.now.UnixMilli()
+	h.mustSend("in", at-2_000, "a", "x")
+	h.mustSend("in", at-3_000, "no", "x")
+	h.commit()
+	measured := map[string]engine.Latency{}
+	for name, node := range h.counters.Nodes() {
+		if node.EndToEnd != (engine.Latency{}) {
+			measured[name] = node.EndToEnd
+		}
+	}
+	var sink, counts engine.Latency
+	sink.Observe(2*time.Second, 1)
+	counts.Observe(2*time.Second, 1)
+	counts.Observe(3*time.Second, 1)
+	if want := map[string]engine.Latency{"out": sink, "counts": counts}; !maps.Equal(measured, want) {
+		t.Errorf("end to end %+v, want %+v", measured, want)
+	}
+	records := int64(0)
+	for name, l := range h.counters.Processing() {
+		for _, n := range l.Counts {
+			records += n
+		}
+		if name != "counts" {
+			t.Errorf("a sub-topology %s", name)
+		}
+	}
+	if records != 2 {
+		t.Errorf("%d records were measured", records)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Reason says why a record was left out.
@@ -38,16 +39,18 @@ type Counters struct {
 
 	mu struct {
 		sync.Mutex
-		nodes    map[string]*NodeCounters
-		restored map[string]int64          // records by store
-		tasks    map[*TaskCounters]*gauges // of tasks that run
+		nodes      map[string]*NodeCounters
+		processing map[string]*Latency       // by sub-topology
+		reads      map[string]*Latency       // by store
+		restored   map[string]int64          // records by store
+		tasks      map[*TaskCounters]*gauges // of tasks that run
 	}
 }
 
 // gauges are what a task has published of its present state.
 type gauges struct {
 	inputs    []InputGauges
-	restoring map[string]int64 // records by store
+	restoring map[string]RestoreCounters // by store
 	cached    int64
 	dirty     int64
 }
@@ -56,6 +59,7 @@ type gauges struct {
 func NewCounters() *Counters {
 	c := &Counters{}
 	c.mu.nodes = map[string]*NodeCounters{}
+	c.mu.processing, c.mu.reads = map[string]*Latency{}, map[string]*Latency{}
 	c.mu.restored = map[string]int64{}
 	c.mu.tasks = map[*TaskCounters]*gauges{}
 	return c
@@ -70,6 +74,45 @@ func (c *Counters) Nodes() map[string]NodeCounters {
 		nodes[name] = *counted
 	}
 	return nodes
+}
+
+func (c *Counters) publishProcessingLocked(subtopology string, more *Latency) {
+	if c.mu.processing[subtopology] == nil {
+		c.mu.processing[subtopology] = &Latency{}
+	}
+	c.mu.processing[subtopology].add(more)
+}
+
+// Processing returns how long records took, by sub-topology.
+func (c *Counters) Processing() map[string]Latency {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return copied(c.mu.processing)
+}
+
+// ReadTook counts a look-up in a store that memory had no answer to.
+func (c *Counters) ReadTook(store string, took time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.reads[store] == nil {
+		c.mu.reads[store] = &Latency{}
+	}
+	c.mu.reads[store].Observe(took, 1)
+}
+
+// Reads returns how long such look-ups took, by store.
+func (c *Counters) Reads() map[string]Latency {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return copied(c.mu.reads)
+}
+
+func copied(all map[string]*Latency) map[string]Latency {
+	copies := make(map[string]Latency, len(all))
+	for name, l := range all {
+		copies[name] = *l
+	}
+	return copies
 }
 
 // Inputs returns, ordered by topic, the watermark of each source topic, the lowest of its partitions that have one, and the sum
@@ -102,7 +145,8 @@ func (c *Counters) Inputs() []InputGauges {
 // StoreFigures are how far the restore of a store is, over all tasks of the process.
 type StoreFigures struct {
 	Store               string
-	Restored, Remaining int64 // records since the process began; offsets that are left
+	Restored, Remaining int64         // records since the process began; offsets that are left
+	Took                time.Duration // of the task with the longest restore, so far
 }
 
 // Stores returns the figures of each store that was restored, ordered by name.
@@ -112,7 +156,8 @@ func (c *Counters) Stores() (stores []StoreFigures) {
 	for _, store := range slices.Sorted(maps.Keys(c.mu.restored)) {
 		figures := StoreFigures{Store: store, Restored: c.mu.restored[store]}
 		for _, g := range c.mu.tasks {
-			figures.Remaining += g.restoring[store]
+			figures.Remaining += g.restoring[store].Remaining
+			figures.Took = max(figures.Took, g.restoring[store].Took)
 		}
 		stores = append(stores, figures)
 	}

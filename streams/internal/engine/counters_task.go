@@ -1,6 +1,9 @@
 package engine
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // TaskCounters are the counters of one task: plain numbers, that its goroutine alone touches. Others see them after Publish.
 type TaskCounters struct {
@@ -9,16 +12,28 @@ type TaskCounters struct {
 	inputs   map[string]*InputGauges
 	restores map[string]*RestoreCounters
 
-	CachedBytes int64 // of its stores, in memory
-	DirtyBytes  int64 // of changes that are not committed
+	Subtopology string
+	Processing  Latency // of a record, since the last Publish: the mean of each slice
+	CachedBytes int64   // of its stores, in memory
+	DirtyBytes  int64   // of changes that are not committed
 }
 
 // NodeCounters are what a node has done since the last Publish.
 type NodeCounters struct {
 	Processed int64 // records that came in
 	Emitted   int64 // records that it sent on
+	lastMs    int64 // timestamp of the last record that came in since sample; 0: none has
 	Dropped   [reasons]int64
 	Lateness  Lateness
+	EndToEnd  Latency // from the timestamps of records to when they were here, of one record a slice; only of nodes behind which there is none
+}
+
+// sample measures how old the last record was that came to the node, if one has since the last sample.
+func (n *NodeCounters) sample(nowMs int64) {
+	if n.lastMs > 0 {
+		n.EndToEnd.Observe(time.Duration(nowMs-n.lastMs)*time.Millisecond, 1)
+	}
+	n.lastMs = 0
 }
 
 // Drop counts a record that is left out.
@@ -76,6 +91,7 @@ func (t *TaskCounters) Input(topic string) *InputGauges {
 type RestoreCounters struct {
 	Restored  int64 // records since the last Publish
 	Remaining int64 // offsets up to the changelog's end; 0 when it is done
+	Took      time.Duration
 }
 
 // Restore returns the counters of a store's restore, for as long as the task lives.
@@ -100,6 +116,8 @@ func (t *TaskCounters) Publish() {
 		total.add(counted)
 		*counted = NodeCounters{}
 	}
+	t.all.publishProcessingLocked(t.Subtopology, &t.Processing)
+	t.Processing = Latency{}
 	g := t.all.mu.tasks[t]
 	if g == nil {
 		return // it is closed
@@ -112,9 +130,9 @@ func (t *TaskCounters) Publish() {
 		t.all.mu.restored[store] += r.Restored
 		r.Restored = 0
 		if g.restoring == nil {
-			g.restoring = map[string]int64{}
+			g.restoring = map[string]RestoreCounters{}
 		}
-		g.restoring[store] = r.Remaining
+		g.restoring[store] = *r
 	}
 }
 
@@ -128,6 +146,7 @@ func (n *NodeCounters) add(more *NodeCounters) {
 		n.Lateness.Counts[at] += count
 	}
 	n.Lateness.SumMs += more.Lateness.SumMs
+	n.EndToEnd.add(&more.EndToEnd)
 }
 
 // Close publishes what is left and takes the task's gauges away.

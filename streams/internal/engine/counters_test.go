@@ -58,18 +58,18 @@ func TestGaugesGoWithTheirTask(t *testing.T) {
 func TestRestoresAddUp(t *testing.T) {
 	all := NewCounters()
 	first, second := all.Task(), all.Task()
-	*first.Restore("users") = RestoreCounters{Restored: 3, Remaining: 10}
-	*second.Restore("users") = RestoreCounters{Restored: 4, Remaining: 20}
+	*first.Restore("users") = RestoreCounters{Restored: 3, Remaining: 10, Took: 3 * time.Second}
+	*second.Restore("users") = RestoreCounters{Restored: 4, Remaining: 20, Took: time.Second}
 	first.Publish()
 	second.Publish()
 	first.Restore("users").Remaining = 0
 	first.Publish()
-	if got, want := all.Stores(), []StoreFigures{{"users", 7, 20}}; !reflect.DeepEqual(got, want) {
+	if got, want := all.Stores(), []StoreFigures{{"users", 7, 20, 3 * time.Second}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	second.Close()
 	second.Publish() // changes nothing: it is closed
-	if got, want := all.Stores(), []StoreFigures{{"users", 7, 0}}; !reflect.DeepEqual(got, want) {
+	if got, want := all.Stores(), []StoreFigures{{"users", 7, 0, 3 * time.Second}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

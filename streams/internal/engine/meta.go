@@ -21,6 +21,7 @@ type Meta struct {
 func (m *Meta) Enter(n *Node) {
 	m.At = n
 	n.Processed++
+	n.lastMs = m.TimestampMs
 }
 
 // Node is one step of a topology in one task.

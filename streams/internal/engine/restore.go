@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,6 +30,7 @@ const (
 type restorer struct {
 	shell   *Shell
 	task    *Task
+	began   time.Time
 	spans   map[consumer.TopicPartition]StoreSpan
 	reached map[string]state.Changelog // by store
 }
@@ -49,7 +51,7 @@ func (s *Shell) openTask(ctx context.Context, l *lane, produce producer) (task *
 			return nil, err
 		}
 	}
-	r := &restorer{shell: s, task: task}
+	r := &restorer{shell: s, task: task, began: s.now()}
 	if err == nil {
 		err = r.run(ctx, plan)
 	}
@@ -169,7 +171,7 @@ func (r *restorer) run(ctx context.Context, plan RestorePlan) error {
 func (r *restorer) move(span StoreSpan, next int64) {
 	r.reached[span.Store] = state.Changelog{TopicID: span.TopicID, NextOffset: next}
 	counters := r.task.site.counters.Restore(span.Store)
-	counters.Remaining = span.To - next
+	counters.Remaining, counters.Took = span.To-next, r.shell.now().Sub(r.began)
 	r.task.site.counters.Publish()
 }
 

@@ -31,6 +31,7 @@ type Task struct {
 	sub    *Subtopology
 	site   *Site
 	inputs inputs
+	ends   []*Node // behind which there is no other
 
 	sliceRecords int
 
@@ -58,9 +59,10 @@ func OpenTask(sub *Subtopology, id TaskID, environment Environment) (*Task, erro
 
 func (t *Task) open() (err error) {
 	s := t.site
+	s.counters.Subtopology = s.id.Subtopology
 	if len(t.sub.Stores) > 0 {
 		options := s.environment.State
-		options.Stores = t.sub.Stores
+		options.Stores, options.ReadTook = t.sub.Stores, s.environment.Counters.ReadTook
 		err := s.environment.Disk.do("opening its state directory", func() (err error) {
 			s.db, err = state.Open(options)
 			return err
@@ -78,6 +80,11 @@ func (t *Task) open() (err error) {
 		if int(s.id.Partition) < s.environment.PartitionsOf(name) {
 			t.inputs = append(t.inputs, &input{Input: built[topic], topic: name, partition: s.id.Partition,
 				gauges: s.counters.Input(topic), next: -1, lastOffset: -1, ahead: newAhead(s.onAhead, built[topic].Keys)})
+		}
+	}
+	for _, n := range t.sub.Ends() {
+		if node := s.nodes[n.Name]; node != nil {
+			t.ends = append(t.ends, node)
 		}
 	}
 	t.openChangelogs()
@@ -119,8 +126,9 @@ func (t *Task) Process(ctx context.Context) error {
 	for more := true; more && ctx.Err() == nil; {
 		began := t.site.environment.Now()
 		t.site.nowMs = began.UnixMilli()
+		records := 0
 		err := t.locked(ctx, func() (err error) {
-			more, err = t.slice(&ended)
+			records, more, err = t.slice(&ended)
 			return err
 		})
 		if err == nil {
@@ -129,9 +137,22 @@ func (t *Task) Process(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		t.adapt(t.site.environment.Now().Sub(began))
+		now := t.site.environment.Now()
+		t.adapt(now.Sub(began))
+		t.measure(records, began, now)
 	}
 	return nil
+}
+
+// measure counts how long a slice took.
+func (t *Task) measure(records int, began, now time.Time) {
+	if records == 0 {
+		return
+	}
+	t.site.counters.Processing.Observe(now.Sub(began)/time.Duration(records), int64(records))
+	for _, n := range t.ends {
+		n.sample(now.UnixMilli())
+	}
 }
 
 // adapt keeps slices short in time.
@@ -143,13 +164,13 @@ func (t *Task) adapt(took time.Duration) {
 	}
 }
 
-// slice processes some records. more says that it was not for want of them that it stopped.
-func (t *Task) slice(ended *atomic.Bool) (more bool, err error) {
+// slice processes some records, and says how many. more says that it was not for want of them that it stopped.
+func (t *Task) slice(ended *atomic.Bool) (records int, more bool, err error) {
 	s := t.site
 	for i := range t.sliceRecords {
 		in := t.inputs.choose()
 		if in == nil || ended.Load() {
-			return false, nil
+			return i, false, nil
 		}
 		record := in.take()
 		s.recordMs = windows.NoTime
@@ -158,17 +179,17 @@ func (t *Task) slice(ended *atomic.Bool) (more bool, err error) {
 			s.doing.begin(record)
 		}
 		if err := in.Receive(record); err != nil {
-			return false, err
+			return i, false, err
 		}
 		in.processed(record)
 		in.gauges.WatermarkMs = max(in.gauges.WatermarkMs, s.recordMs)
 		if s.streamMs >= s.timers.stream.dueMs {
 			if err := s.timers.stream.run(s.streamMs, &s.meta); err != nil {
-				return false, err
+				return i, false, err
 			}
 		}
 	}
-	return true, nil
+	return t.sliceRecords, true, nil
 }
 
 // Tick does what is due by the wall clock: timers, and what operators do while there is no input.

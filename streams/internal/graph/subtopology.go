@@ -45,6 +45,16 @@ func (t *Topology) Subtopologies() []*Subtopology {
 	return all
 }
 
+// Ends returns the nodes that have none behind them.
+func (s *Subtopology) Ends() (ends []*Node) {
+	for _, n := range s.Nodes {
+		if !slices.ContainsFunc(s.Nodes, func(other *Node) bool { return slices.Contains(other.Parents, n) }) {
+			ends = append(ends, n)
+		}
+	}
+	return ends
+}
+
 func (s *Subtopology) add(t *Topology, n *Node) {
 	s.Nodes = append(s.Nodes, n)
 	for _, name := range n.Stores {
