@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/usage"
@@ -27,6 +28,19 @@ type streamsApp struct {
 	description streams.Description
 	group       kadm.DescribedGroup // of state "Dead" if there is none
 	committed   kadm.OffsetResponses
+}
+
+// withStreamsApp is the work of a command about the application that its argument names.
+func withStreamsApp(c *connection, run func(ctx context.Context, client *kadm.Client, app *streamsApp, out io.Writer) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		return c.admin(cmd.Context(), func(ctx context.Context, client *kadm.Client) error {
+			app, err := loadStreamsApp(ctx, c, client, args[0])
+			if err != nil {
+				return err
+			}
+			return run(ctx, client, app, cmd.OutOrStdout())
+		})
+	}
 }
 
 // loadStreamsApp reads what an application stored; it is an error that names others if it stored nothing.

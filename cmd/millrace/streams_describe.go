@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/output"
@@ -93,19 +94,13 @@ func newStreamsDescribeCommand(c *connection) *cobra.Command {
 		Short:             "Show the parts, stores, members and tasks of an application",
 		Args:              exactlyOne("APPLICATION"),
 		ValidArgsFunction: c.completeStreamsApps(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.admin(cmd.Context(), func(ctx context.Context, client *kadm.Client) error {
-				app, err := loadStreamsApp(ctx, c, client, args[0])
-				if err != nil {
-					return err
-				}
-				tasks, err := app.tasks(ctx, client)
-				if err != nil {
-					return err
-				}
-				return options.Print(cmd.OutOrStdout(), app.describe(tasks))
-			})
-		},
+		RunE: withStreamsApp(c, func(ctx context.Context, client *kadm.Client, app *streamsApp, out io.Writer) error {
+			tasks, err := app.tasks(ctx, client)
+			if err != nil {
+				return err
+			}
+			return options.Print(out, app.describe(tasks))
+		}),
 	}
 	options.AddFlags(cmd.Flags())
 	return cmd

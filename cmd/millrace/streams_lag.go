@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/output"
 	"github.com/spf13/cobra"
@@ -59,23 +60,17 @@ func newStreamsLagCommand(c *connection) *cobra.Command {
 		Short:             "Show how far each task is behind, and how large the changelogs are",
 		Args:              exactlyOne("APPLICATION"),
 		ValidArgsFunction: c.completeStreamsApps(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.admin(cmd.Context(), func(ctx context.Context, client *kadm.Client) error {
-				app, err := loadStreamsApp(ctx, c, client, args[0])
-				if err != nil {
-					return err
-				}
-				lag := &streamsLag{Name: app.description.App, State: app.state()}
-				if lag.Tasks, err = app.tasks(ctx, client); err != nil {
-					return err
-				}
-				lag.Lag = totalLag(lag.Tasks)
-				if lag.Changelogs, err = app.changelogs(ctx, client); err != nil {
-					return err
-				}
-				return options.Print(cmd.OutOrStdout(), lag)
-			})
-		},
+		RunE: withStreamsApp(c, func(ctx context.Context, client *kadm.Client, app *streamsApp, out io.Writer) (err error) {
+			lag := &streamsLag{Name: app.description.App, State: app.state()}
+			if lag.Tasks, err = app.tasks(ctx, client); err != nil {
+				return err
+			}
+			lag.Lag = totalLag(lag.Tasks)
+			if lag.Changelogs, err = app.changelogs(ctx, client); err != nil {
+				return err
+			}
+			return options.Print(out, lag)
+		}),
 	}
 	options.AddFlags(cmd.Flags())
 	return cmd

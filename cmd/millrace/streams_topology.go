@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/millrace/millrace/cmd/millrace/internal/output"
 	"github.com/millrace/millrace/streams"
@@ -47,23 +48,17 @@ func newStreamsTopologyCommand(c *connection) *cobra.Command {
   millrace streams topology orders --format dot | dot -Tsvg > orders.svg`,
 		Args:              exactlyOne("APPLICATION"),
 		ValidArgsFunction: c.completeStreamsApps(),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.admin(cmd.Context(), func(ctx context.Context, client *kadm.Client) error {
-				app, err := loadStreamsApp(ctx, c, client, args[0])
-				if err != nil {
-					return err
-				}
-				switch options.Format() {
-				case "dot":
-					_, err = fmt.Fprint(cmd.OutOrStdout(), app.description.DOT())
-				case "mermaid":
-					_, err = fmt.Fprint(cmd.OutOrStdout(), app.description.Mermaid())
-				default:
-					err = options.Print(cmd.OutOrStdout(), &streamsTopology{app.description})
-				}
-				return err
-			})
-		},
+		RunE: withStreamsApp(c, func(_ context.Context, _ *kadm.Client, app *streamsApp, out io.Writer) (err error) {
+			switch options.Format() {
+			case "dot":
+				_, err = fmt.Fprint(out, app.description.DOT())
+			case "mermaid":
+				_, err = fmt.Fprint(out, app.description.Mermaid())
+			default:
+				err = options.Print(out, &streamsTopology{app.description})
+			}
+			return err
+		}),
 	}
 	options.AddFlagsAnd(cmd.Flags(), "dot", "mermaid")
 	return cmd
