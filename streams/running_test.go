@@ -301,6 +301,31 @@ func TestFromTheEnd(t *testing.T) {
 	}
 }
 
+// A partition that is added begins at its end; the others go on where they were.
+func TestFromTheEndIsForPartitionsOfWhichNothingIsCommitted(t *testing.T) {
+	c := newCluster(t)
+	c.wordTopics(1)
+	topology := streams.NewTopology()
+	streams.MapValues(streams.From(topology, lines, streams.FromEnd()), func(line string) int64 { return int64(len(line)) }).To(counts)
+	c.sendWords(1, 7, 0, 10)
+	app := c.run(topology, streams.Config{}).awaitRunning()
+	c.eventually("an origin", func() bool { return app.tasks() == 1 })
+	app.mustStop()
+	if _, err := c.admin.CreatePartitions(t.Context(), 1, "lines"); err != nil {
+		t.Fatal(err)
+	}
+	c.client.PurgeTopicsFromProducing("lines") // it has to learn of the partition
+	c.sendWords(2, 7, 0, 10)                   // five are new to the old partition, five are before the end of the new one
+	app = c.run(topology, streams.Config{})
+	c.eventually("both partitions", func() bool { return app.tasks() == 2 })
+	c.sendWords(2, 7, 10, 14)
+	c.eventually("what is to be read", func() bool { return len(c.read("counts")) >= 9 })
+	app.mustStop()
+	if n := len(c.read("counts")); n != 9 {
+		t.Errorf("%d results of 9 records", n)
+	}
+}
+
 // Run ends when it is asked to, whatever it waits for, and only once.
 func TestRunEndsWhileBrokersAreAway(t *testing.T) {
 	app, err := streams.New(counting(nil), streams.Config{App: "app", Brokers: []string{"127.0.0.1:1"}, StateDir: t.TempDir()})

@@ -96,7 +96,11 @@ func TimestampBy[K, V any](timestamp func(key K, value V) time.Time) SourceOptio
 	return func(o *sourceOptions) { o.timestamp = timestamp }
 }
 
-// FromEnd begins at the end of the topics where the application has committed nothing yet; otherwise it begins at their start.
+// FromEnd decides about partitions of which the application has committed nothing: they are read from their end, as it is when a
+// process first has them, and not from their start. The next commit says so, and from then on all is read, also what comes while
+// no process runs. Where something is committed it changes nothing. So it counts at the first start, after a reset, and for
+// partitions that are added to a topic, of which the records before a process notices them are not read. It holds for a topic, for
+// all sources that read it; a table from the end lacks the rows from before.
 func FromEnd() SourceOption {
 	return func(o *sourceOptions) { o.fromEnd = true }
 }
@@ -160,7 +164,7 @@ func (d *decoder[K, V]) pass(key K, value V, timestampMs int64, err error, m *en
 		err = fmt.Errorf("timestamp %d: a record needs a time, its own or one by TimestampBy", timestampMs)
 	}
 	if err != nil {
-		return d.site.Reject(d.node, d.policy, engine.Decode, err, m)
+		return d.site.Reject(d.node, d.policy, engine.Decode, err, m, nil)
 	}
 	d.site.Observe(timestampMs)
 	d.node.Emitted++
