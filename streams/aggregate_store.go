@@ -62,5 +62,5 @@ type place struct {
 
 // failed is what an operator returns when it could not use its store: the record is to blame, unless the disk is.
 func (p place) failed(err error, m *engine.Meta) error {
-	return p.site.Reject(p.node, engine.Policy{}, engine.Failed, err, m)
+	return p.site.Reject(p.node, engine.Policy{}, engine.Failed, err, m, nil)
 }

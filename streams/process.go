@@ -82,7 +82,7 @@ func (p *processing[K, V, K2, V2]) begin() {
 	site, node := p.ctx.site, p.ctx.node
 	if initial, ok := p.processor.(interface{ Init(*Context[K2, V2]) error }); ok {
 		site.OnStart(func() error {
-			p.ctx.meta = &engine.Meta{TimestampMs: max(0, site.StreamMs()), At: node}
+			p.ctx.meta = &engine.Meta{TimestampMs: max(0, site.StreamMs()), At: node, Maker: node}
 			err := initial.Init(p.ctx)
 			if err = cmp.Or(p.ctx.ends, err); err != nil {
 				return fmt.Errorf("node %s: init: %w", node.Name, err)
@@ -106,7 +106,7 @@ func (p *processing[K, V, K2, V2]) receive(key K, value V, m *engine.Meta) error
 		return p.ctx.ends
 	}
 	if err != nil {
-		return p.ctx.site.Reject(p.ctx.node, p.policy, engine.Failed, err, m)
+		return p.ctx.site.Reject(p.ctx.node, p.policy, engine.Failed, err, m, letter[K, V](nil, nil, key, value, m))
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func (c *Context[K, V]) Schedule(kind TimeKind, every time.Duration, f func(ctx 
 	everyMs := every.Milliseconds()
 	m := &engine.Meta{}
 	fire := func(nowMs int64) error {
-		*m = engine.Meta{TimestampMs: nowMs, At: c.node}
+		*m = engine.Meta{TimestampMs: nowMs, At: c.node, Maker: c.node}
 		c.meta, c.ends = m, nil
 		c.site.SetTime(nowMs)
 		c.site.Wait(c.node, m)
@@ -84,7 +84,7 @@ func scheduleMistake(every time.Duration, noFunction bool) error {
 // fail notes what ends the task, whatever the processor returns.
 func (c *Context[K, V]) fail(cause error) {
 	if c.ends == nil {
-		c.ends = c.site.Reject(c.node, engine.Policy{}, engine.Failed, cause, c.meta)
+		c.ends = c.site.Reject(c.node, engine.Policy{}, engine.Failed, cause, c.meta, nil)
 	}
 }
 

@@ -144,7 +144,7 @@ func (a *sessionAggregator[K, V, A]) close(m *engine.Meta) (closed bool, err err
 		if !a.onClose {
 			continue
 		}
-		*m = engine.Meta{TimestampMs: row.EndMs, At: a.node}
+		*m = engine.Meta{TimestampMs: row.EndMs, At: a.node, Maker: a.node}
 		a.node.Emitted++
 		if err := a.next(windows.Key[K]{Key: row.Key, Window: span(row.SessionOf)}, row.Value, m); err != nil {
 			return closed, err

@@ -80,13 +80,13 @@ func (e *encoder[K, V]) receive(key K, value V, m *engine.Meta) (err error) {
 	data := e.sink.Buffer()
 	if !m.NoKey {
 		if data, err = e.topic.key.Append(data, key); err != nil {
-			return e.sink.Reject(fmt.Errorf("encode the key: %w", err), m)
+			return e.sink.Reject(fmt.Errorf("encode the key: %w", err), m, letter(e.topic.key, e.topic.value, key, value, m))
 		}
 	}
 	keyBytes := len(data)
 	if !m.NoValue {
 		if data, err = e.topic.value.Append(data, value); err != nil {
-			return e.sink.Reject(fmt.Errorf("encode the value: %w", err), m)
+			return e.sink.Reject(fmt.Errorf("encode the value: %w", err), m, letter(e.topic.key, e.topic.value, key, value, m))
 		}
 	}
 	if e.partitionBy == nil {

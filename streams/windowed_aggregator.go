@@ -107,7 +107,7 @@ func (a *windowAggregator[K, V, A]) emit(closedMs int64, m *engine.Meta) error {
 		if err != nil {
 			return a.failed(err, m)
 		}
-		*m = engine.Meta{TimestampMs: row.TimestampMs, At: a.node}
+		*m = engine.Meta{TimestampMs: row.TimestampMs, At: a.node, Maker: a.node}
 		a.node.Emitted++
 		if err := a.next(windows.Key[K]{Key: row.Key, Window: a.windows.Window(row.StartMs)}, row.Value, m); err != nil {
 			return err

@@ -11,6 +11,7 @@ type Meta struct {
 	TimestampMs    int64
 	Headers        []kgo.RecordHeader // shared: never changed in place
 	Source         *kgo.Record        // the input record that this came of; nil if none did, as from a timer
+	Maker          *Node              // who has made it without one; nil if Source is set
 	NoKey, NoValue bool               // the key, the value is missing: its typed form is the zero value
 
 	// At is the node that has the record now. It is who is to blame when a user's function panics.

@@ -41,17 +41,18 @@ func (k *Sink) Buffer() []byte { return k.site.outbox.buffer() }
 func (k *Sink) Emit(data []byte, keyBytes int, m *Meta) error {
 	record := k.record(data, keyBytes, m)
 	record.Partition = spread(record.Key, m.Source, k.partitions)
-	return k.add(record, data, m)
+	return k.add(record, data, keyBytes, m)
 }
 
 // EmitTo is Emit to a partition.
 func (k *Sink) EmitTo(partition int, data []byte, keyBytes int, m *Meta) error {
 	if partition < 0 || partition >= k.partitions {
-		return k.Reject(fmt.Errorf("partition %d of topic %s, which has %d", partition, k.topic, k.partitions), m)
+		return k.Reject(fmt.Errorf("partition %d of topic %s, which has %d", partition, k.topic, k.partitions), m,
+			k.encoded(data, keyBytes, m))
 	}
 	record := k.record(data, keyBytes, m)
 	record.Partition = int32(partition)
-	return k.add(record, data, m)
+	return k.add(record, data, keyBytes, m)
 }
 
 func (k *Sink) record(data []byte, keyBytes int, m *Meta) *kgo.Record {
@@ -66,11 +67,11 @@ func (k *Sink) record(data []byte, keyBytes int, m *Meta) *kgo.Record {
 	return record
 }
 
-func (k *Sink) add(record *kgo.Record, data []byte, m *Meta) error {
+func (k *Sink) add(record *kgo.Record, data []byte, keyBytes int, m *Meta) error {
 	if size := sizeOf(record); size > k.bytesMax {
 		k.site.outbox.takeBack(record)
 		return k.Reject(fmt.Errorf("a record for topic %s: %w (%d bytes of at most %d)",
-			k.topic, kerr.MessageTooLarge, size, k.bytesMax), m)
+			k.topic, kerr.MessageTooLarge, size, k.bytesMax), m, k.encoded(data, keyBytes, m))
 	}
 	k.site.outbox.keep(data)
 	k.site.outbox.add(record)
@@ -78,9 +79,22 @@ func (k *Sink) add(record *kgo.Record, data []byte, m *Meta) error {
 	return nil
 }
 
+// encoded returns copies of what was encoded.
+func (k *Sink) encoded(data []byte, keyBytes int, m *Meta) Encode {
+	return func() (key, value []byte) {
+		if !m.NoKey {
+			key = append([]byte{}, data[:keyBytes]...)
+		}
+		if !m.NoValue {
+			value = append([]byte{}, data[keyBytes:]...)
+		}
+		return key, value
+	}
+}
+
 // Reject does what the sink's policy says with a record that cannot be written.
-func (k *Sink) Reject(cause error, m *Meta) error {
-	return k.site.Reject(k.node, k.policy, Produce, cause, m)
+func (k *Sink) Reject(cause error, m *Meta, encode Encode) error {
+	return k.site.Reject(k.node, k.policy, Produce, cause, m, encode)
 }
 
 // keys finds partitions as Kafka's producers do.
