@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/millrace/millrace/broker"
@@ -41,7 +42,10 @@ func run(ctx context.Context, dir string, count int64, out io.Writer) (err error
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
-	b, err := broker.New(broker.Options{DataDir: filepath.Join(dir, "broker"), Listen: "127.0.0.1:0"})
+	b, err := broker.New(broker.Options{
+		DataDir: filepath.Join(dir, "broker"), Listen: "127.0.0.1:0",
+		Config: map[string]string{"group.initial.rebalance.delay.ms": "0"}, // 3 s by default, for other processes to join: there are none
+	})
 	if err != nil {
 		return err
 	}
@@ -72,11 +76,16 @@ func voteForItself(ctx context.Context, s *Service, count int64) (map[string]int
 		total += before
 	}
 	for i := range count {
-		choice := []string{"tea", "coffee", "water"}[i%3]
-		if err := s.Vote(ctx, strconv.FormatInt(i, 10), choice); err != nil {
-			return nil, err
-		}
-		want[choice]++
+		want[choice(i)]++
+	}
+	failures := make([]error, voters)
+	var all sync.WaitGroup
+	for voter := range voters {
+		all.Go(func() { failures[voter] = vote(ctx, s, int64(voter), count) })
+	}
+	all.Wait()
+	if err := errors.Join(failures...); err != nil {
+		return nil, err
 	}
 	counts, err := s.CountsWhen(ctx, total)
 	if err != nil {
@@ -87,3 +96,18 @@ func voteForItself(ctx context.Context, s *Service, count int64) (map[string]int
 	}
 	return counts, nil
 }
+
+// voters is how many vote at once: votes that come together are written to the disk together.
+const voters = 32
+
+// vote casts every voters-th vote, one after the other.
+func vote(ctx context.Context, s *Service, first, count int64) error {
+	for i := first; i < count; i += voters {
+		if err := s.Vote(ctx, strconv.FormatInt(i, 10), choice(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func choice(i int64) string { return []string{"tea", "coffee", "water"}[i%3] }
