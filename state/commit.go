@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"maps"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -133,7 +132,7 @@ func (db *DB) writeBatch(fill func(w *batchWriter) error) error {
 	if db.flushing, err = db.pebble.AsyncFlush(); err != nil {
 		return db.fail("write", err)
 	}
-	db.stored = Position{Changelogs: maps.Clone(db.position.Changelogs), CommitID: db.position.CommitID, WrittenMs: db.position.WrittenMs}
+	db.stored = db.position.clone()
 	db.flushedMs = db.position.WrittenMs
 	return nil
 }

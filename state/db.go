@@ -96,6 +96,14 @@ type evictor interface {
 // Position returns what the committed state contains: right after Open, what the disk has.
 func (db *DB) Position() Position { return db.position.clone() }
 
+// SetInput tells where an input goes on from what is committed, until the next Commit or RestoreDone tells anew.
+func (db *DB) SetInput(topic string, next int64) {
+	if db.position.Inputs == nil {
+		db.position.Inputs = map[string]int64{}
+	}
+	db.position.Inputs[topic] = next
+}
+
 // SetTime tells the timestamp of the record that is being processed. Put and Delete of a KVStore write it.
 func (db *DB) SetTime(timestampMs int64) { db.timeMs = timestampMs }
 

@@ -10,7 +10,8 @@ import (
 type Position struct {
 	Changelogs map[string]Changelog `json:"changelogs"` // by store
 	CommitID   string               `json:"commitId"`
-	WrittenMs  int64                `json:"writtenMs"` // wall time, as the caller tells it
+	WrittenMs  int64                `json:"writtenMs"`        // wall time, as the caller tells it
+	Inputs     map[string]int64     `json:"inputs,omitempty"` // by topic: the first offset that is not in it; nil if the caller did not tell
 }
 
 // Changelog is a place in the changelog of a store.
@@ -21,7 +22,7 @@ type Changelog struct {
 
 // clone keeps a caller's map out.
 func (p Position) clone() Position {
-	p.Changelogs = maps.Clone(p.Changelogs)
+	p.Changelogs, p.Inputs = maps.Clone(p.Changelogs), maps.Clone(p.Inputs)
 	return p
 }
 
@@ -32,7 +33,7 @@ func (p Position) advance(next Position) Position {
 		changelogs = map[string]Changelog{}
 	}
 	maps.Copy(changelogs, next.Changelogs)
-	next.Changelogs = changelogs
+	next.Changelogs, next.Inputs = changelogs, maps.Clone(next.Inputs)
 	return next
 }
 

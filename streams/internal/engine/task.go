@@ -40,6 +40,8 @@ type Task struct {
 	changed      bool         // since the last Prepare: there is something to commit
 	prepared     metadata     // of the last Prepare
 	preparedText string       // the same as it is committed
+
+	preparedInputs map[string]int64 // the offsets of the last Prepare
 }
 
 // OpenTask opens the task's stores and makes its operators. Then come Changelogs, Restore and RestoreDone, and Resume.
@@ -50,7 +52,7 @@ func OpenTask(sub *Subtopology, id TaskID, environment Environment) (*Task, erro
 		timers: newTimers(), streamMs: windows.NoTime, nowMs: environment.Now().UnixMilli(),
 	}
 	site.outbox.produce = environment.Produce
-	t := &Task{sub: sub, site: site, sliceRecords: sliceRecordsMax}
+	t := &Task{sub: sub, site: site, sliceRecords: sliceRecordsMax, preparedInputs: map[string]int64{}}
 	if err := t.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("task %v: %w", id, err), t.Close())
 	}
@@ -106,7 +108,14 @@ func (t *Task) Add(topic string, records []*kgo.Record, next, end int64) error {
 	if in == nil {
 		return fmt.Errorf("task %v does not read topic %s", t.site.id, topic)
 	}
-	return in.add(records, next, end)
+	first := in.next < 0
+	if err := in.add(records, next, end); err != nil {
+		return err
+	}
+	if first && t.site.db != nil {
+		t.site.db.SetInput(in.topic, in.position())
+	}
+	return nil
 }
 
 // Queued returns how many records of a topic wait to be processed.

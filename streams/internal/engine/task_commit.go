@@ -151,6 +151,9 @@ func (t *Task) Prepare(ctx context.Context) (map[string]consumer.Offset, error) 
 	for _, in := range t.inputs {
 		at := in.position()
 		offsets[in.topic] = consumer.Offset{At: at, LeaderEpoch: in.epochBefore(at), Metadata: t.preparedText}
+		if at >= 0 {
+			t.preparedInputs[in.topic] = at
+		}
 	}
 	return offsets, nil
 }
@@ -225,7 +228,9 @@ func (t *Task) Committed(ctx context.Context) error {
 	if t.site.db == nil {
 		return nil
 	}
-	position := state.Position{Changelogs: map[string]state.Changelog{}, CommitID: t.CommitID(), WrittenMs: t.site.nowMs}
+	position := state.Position{
+		Changelogs: map[string]state.Changelog{}, CommitID: t.CommitID(), WrittenMs: t.site.nowMs, Inputs: t.preparedInputs,
+	}
 	for _, log := range t.changelogs {
 		if log.prepared != nil {
 			log.NextOffset = log.prepared.Offset + 1
