@@ -25,6 +25,8 @@
 //	a paused process resumes                                               TestPausedProcess
 //	a zombie's transaction without offsets                                 TestPausedProcessWithoutInput
 //	changelog recreated, truncated                                         TestChangelogCreatedAnew, TestChangelogTruncated
+//	a changelog that keeps less than is needed                             TestInternalTopicsKeepWhatIsNeeded
+//	events older than a changelog keeps anything                           TestOldEventsOutliveRetention
 //	local disk older than delete.retention.ms                              TestDiskOlderThanDeletions
 //	committed input offset expired                                         TestCommittedOffsetsExpired
 //	two processes on one state directory                                   TestTwoProcessesOnOneStateDirectory

@@ -177,7 +177,7 @@ func (s *Shell) open(ctx context.Context) (err error) {
 	s.admin, s.shared = kadm.NewClient(s.client), state.NewShared(0, 0)
 	s.stored = openInventory(disk.OS(), s.identity.Dir, s.logger)
 	err = patiently(ctx, s.logger, "look for topics", func() (err error) {
-		s.topics, err = SetUpTopics(ctx, s.client, o.Program, o.App, o.ReplicationFactor)
+		s.topics, err = SetUpTopics(ctx, s.client, o.Program, o.App, o.ReplicationFactor, s.logger)
 		return err
 	})
 	if err != nil {

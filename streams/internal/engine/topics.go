@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -46,10 +47,12 @@ type wantedTopic struct {
 	why        string // for errors
 }
 
-// SetUpTopics finds the topics of a program and creates the internal ones that are missing. Several processes may do so at the
-// same time. What does not fit is an error that names it and says how to proceed. Topics that are only written may be missing if the
-// client has the broker create them.
-func SetUpTopics(ctx context.Context, client *kgo.Client, program *Program, app string, replicationFactor int16) (*Topics, error) {
+// SetUpTopics finds the topics of a program, creates the internal ones that are missing, and has the others keep what they need. Several
+// processes may do so at the same time. What does not fit is an error that names it and says how to proceed. Topics that are only
+// written may be missing if the client has the broker create them.
+func SetUpTopics(
+	ctx context.Context, client *kgo.Client, program *Program, app string, replicationFactor int16, logger *slog.Logger,
+) (*Topics, error) {
 	t, admin := &Topics{}, kadm.NewClient(client)
 	wanted, err := t.find(ctx, admin, program, app)
 	if err != nil {
@@ -77,6 +80,9 @@ func SetUpTopics(ctx context.Context, client *kgo.Client, program *Program, app 
 	}
 	if err := checkWanted(wanted, t.Counts); err != nil {
 		return nil, lasting{err}
+	}
+	if err := fitSettings(ctx, admin, wanted, logger); err != nil {
+		return nil, err
 	}
 	t.limits, err = readLimits(ctx, client, t.written(program, app))
 	return t, err
@@ -176,6 +182,7 @@ func changelogTopic(app string, sub *Subtopology, spec state.Spec, counts map[st
 	if spec.RetentionMs > 0 {
 		w.configs["cleanup.policy"] = "compact,delete"
 		w.configs["retention.ms"] = strconv.FormatInt(spec.RetentionMs+windowRetentionMore.Milliseconds(), 10)
+		w.configs["retention.bytes"] = "-1"
 		w.configs["segment.bytes"] = strconv.Itoa(internalSegmentBytes)
 	}
 	return w
