@@ -30,7 +30,7 @@
 //	local disk older than delete.retention.ms                              TestDiskOlderThanDeletions
 //	committed input offset expired                                         TestCommittedOffsetsExpired
 //	two processes on one state directory                                   TestTwoProcessesOnOneStateDirectory
-//	the broker dies, or is away                                            TestRestartOfTheBroker
+//	the broker dies, or is away, for long, and in RESTORING                TestRestartOfTheBroker, TestALongOutage
 //	a disk that takes long in RESTORING                                    TestASlowDiskIsNoBlockedFunction
 //	a function blocks, panics                                              TestABlockedFunctionIsLeftBehind, TestAPanicNamesTheRecord
 package engine
