@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,7 +83,7 @@ func TestAFullDiskEndsTheDB(t *testing.T) {
 	for _, once := range []bool{false, true} {
 		failed, n := true, int64(1)
 		for ; failed; n++ {
-			if failed = failAt(t, n, once); testing.Short() {
+			if failed = failAt(t, n, once, func(errorfs.Op) bool { return true }); testing.Short() {
 				n += 9
 			}
 		}
@@ -92,12 +93,29 @@ func TestAFullDiskEndsTheDB(t *testing.T) {
 	}
 }
 
-// failAt fails the n-th call that changes the disk, once or for good, and says whether there were that many.
-func failAt(t *testing.T, n int64, once bool) (failed bool) {
+// TestAManifestThatCannotBeWrittenEndsTheDB fails each call that makes, writes or syncs the file that says which tables there are, and the
+// marker that says which file that is. Pebble would end the process.
+func TestAManifestThatCannotBeWrittenEndsTheDB(t *testing.T) {
+	for _, prefix := range []string{"MANIFEST-", "marker.manifest."} {
+		for _, kind := range []errorfs.OpKind{errorfs.OpCreate, errorfs.OpFileWrite, errorfs.OpFileSync} {
+			hits := func(op errorfs.Op) bool { return op.Kind == kind && strings.HasPrefix(path.Base(op.Path), prefix) }
+			n := int64(1)
+			for failAt(t, n, true, hits) {
+				n++
+			}
+			if kind == errorfs.OpCreate && n == 1 || kind != errorfs.OpCreate && prefix == "MANIFEST-" && n < 5 {
+				t.Errorf("%s: call of kind %d happens %d times only", prefix, kind, n-1)
+			}
+		}
+	}
+}
+
+// failAt fails the n-th of some calls that change the disk, once or for good, and says whether there were that many.
+func failAt(t *testing.T, n int64, once bool, hits func(errorfs.Op) bool) (failed bool) {
 	var calls, full atomic.Int64
 	mem := vfs.NewCrashableMem()
 	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpRemove || full.Load() < 0 {
+		if op.Kind.ReadOrWrite() != errorfs.OpIsWrite || op.Kind == errorfs.OpRemove || full.Load() < 0 || !hits(op) {
 			return nil
 		}
 		if c := calls.Add(1); c == n || c > n && !once {

@@ -18,7 +18,7 @@ const outage = 8 * time.Second
 func boundsOfOutage() []kgo.Opt {
 	return []kgo.Opt{
 		kgo.SessionTimeout(time.Second), kgo.HeartbeatInterval(100 * time.Millisecond),
-		kgo.RequestRetries(1), kgo.RetryTimeout(200 * time.Millisecond), kgo.RequestTimeoutOverhead(100 * time.Millisecond),
+		kgo.RequestRetries(1), kgo.RetryTimeout(time.Second), kgo.RequestTimeoutOverhead(time.Second),
 	}
 }
 
@@ -32,7 +32,7 @@ func TestALongOutageEndsNothing(t *testing.T) {
 			c.wordTopics(2)
 			var counted atomic.Int64
 			app := c.run(counting(func(string) { counted.Add(1) }), streams.Config{
-				Guarantee: guarantee, CommitInterval: 500 * time.Millisecond, ProcessTimeout: 50 * time.Millisecond, Client: boundsOfOutage(),
+				Guarantee: guarantee, CommitInterval: 500 * time.Millisecond, ProcessTimeout: time.Second, Client: boundsOfOutage(),
 			})
 			c.sendWords(2, 7, 0, 100)
 			c.eventually("the first words", func() bool { return len(c.read("counts")) >= 100 })

@@ -20,11 +20,14 @@ import (
 	"github.com/millrace/millrace/streams/internal/engine"
 )
 
+// abandonSoon is how long a function is waited for that was told to end: long for one that returns, however busy the machine.
+const abandonSoon = 2 * time.Second
+
 // portions makes an App restore one batch at a time, each with its position. onTable is called before each file of data is created.
 func portions(onTable func()) func(*engine.Options) {
 	return func(o *engine.Options) {
 		o.Client = append(o.Client, kgo.FetchMaxPartitionBytes(1))
-		o.RestoreBytes, o.AbandonTimeout = 1, 50*time.Millisecond
+		o.RestoreBytes, o.AbandonTimeout = 1, abandonSoon
 		o.State.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
 				onTable()
