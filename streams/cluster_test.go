@@ -165,6 +165,20 @@ func (c *cluster) awaitCounts(words, n int) {
 	}
 }
 
+// awaitCountsAtLeast waits until each word of n is counted as often as it came, or more often.
+func (c *cluster) awaitCountsAtLeast(words, n int) {
+	c.t.Helper()
+	c.eventually(fmt.Sprintf("%d words counted at least once", n), func() bool {
+		counts := c.counts()
+		for word := range words {
+			if counts[fmt.Sprintf("word-%d", word)] < int64((n-word+words-1)/words) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // eventually waits until a condition is met.
 func (c *cluster) eventually(what string, met func() bool) {
 	c.t.Helper()

@@ -234,7 +234,11 @@ func TestABlockedFunctionIsLeftBehind(t *testing.T) {
 				t.Error("there was no warning")
 			}
 			next := c.run(counting(nil), streams.Config{Guarantee: guarantee})
-			c.awaitCounts(7, 70)
+			if guarantee == streams.ExactlyOnce {
+				c.awaitCounts(7, 70)
+			} else { // what was counted before the block was not committed
+				c.awaitCountsAtLeast(7, 70)
+			}
 			next.mustStop()
 		})
 	}
