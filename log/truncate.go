@@ -11,6 +11,9 @@ import (
 // batch, at the batch's base offset. Epochs, producers, indexes and the durable offset are rolled back with it, and on
 // return all that is durable. An offset at or beyond the log end changes nothing.
 //
+// A producer is then known by the batch before the cut ones, if no compaction has removed that while they were there: it may be told
+// that the sequence it goes on with is out of order, as by Apache Kafka.
+//
 // Ranges that reach beyond the cut come short when they are read. ErrOutOfRange: the log would end before its start.
 // After any other error in the middle the log has failed, and the next Open finds a prefix that is whole.
 func (l *Log) Truncate(to int64) error {

@@ -71,7 +71,7 @@ type txnModel struct {
 	batches   []modelBatch
 	committed int64
 	compacted bool
-	cleaned   int64 // no compaction has gone beyond
+	cleaned   int64 // where the log ended at the last compaction
 
 	withoutHints bool // the log is opened without producer snapshots and transaction indexes
 }
@@ -197,7 +197,7 @@ func (m *txnModel) refused(t *rapid.T) {
 }
 
 func (m *txnModel) truncate(t *rapid.T) {
-	// What a compaction has taken for superseded is: nobody cuts below the committed.
+	// What a compaction has taken for superseded is, and of a producer it leaves the newest batch that there was.
 	to := rapid.Int64Range(max(m.log.LogStartOffset(), m.cleaned), m.log.LogEndOffset()).Draw(t, "offset")
 	err := m.log.Truncate(to)
 	if errors.Is(err, ErrOutOfRange) {
@@ -241,7 +241,7 @@ func (m *txnModel) compact(t *rapid.T) {
 	}
 	m.compacted = true
 	m.nowMs += rapid.Int64Range(0, 5000).Draw(t, "ms")
-	m.cleaned = max(m.cleaned, min(m.committed, m.unstable(m.committed)))
+	m.cleaned = max(m.cleaned, m.log.LogEndOffset())
 	_, err := m.log.Compact(CompactOptions{NowMs: m.nowMs, Before: min(m.committed, m.unstable(m.committed)),
 		MapBytes: rapid.SampledFrom([]int64{1, 100, 1 << 20}).Draw(t, "map bytes")})
 	m.must(t, err)
