@@ -11,10 +11,19 @@ const (
 
 // Warm takes the keys, as bytes, that will be looked up next, and has the processor fetch what memory has of them: all at once,
 // where one look-up after the other would wait for each. It changes nothing, and a wrong key costs nothing else.
-func (s *KVStore[K, V]) Warm(keys [][]byte) {
+func (s *KVStore[K, V]) Warm(keys [][]byte) { s.overlay.warm(keys) }
+
+// Warm is [KVStore.Warm] for the windows that were used last.
+func (s *WindowStore[K, V]) Warm(keys [][]byte) {
+	if at := s.windows.last; at < len(s.windows.list) && s.windows.list[at].overlay != nil {
+		s.windows.list[at].overlay.warm(keys)
+	}
+}
+
+func (o *overlay[V]) warm(keys [][]byte) {
 	for len(keys) > 0 {
 		n := min(len(keys), warmKeysMax)
-		s.overlay.table.warm(keys[:n])
+		o.table.warm(keys[:n])
 		keys = keys[n:]
 	}
 }

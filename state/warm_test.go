@@ -46,3 +46,42 @@ func TestWarmChangesNothing(t *testing.T) {
 		t.Errorf("a key that was only warmed is there: %v, %v", found, err)
 	}
 }
+
+// The same for the windows of one start; before there are any, and when all are expired.
+func TestWarmChangesNoWindows(t *testing.T) {
+	const many = 40_000
+	visits := state.NewWindow("visits", serde.String, serde.Int64)
+	db, err := state.Open(state.Options{Dir: "db", FS: vfs.NewMem(), Stores: []state.Spec{visits.Spec()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	store, err := state.OpenWindow(db, visits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := [][]byte{[]byte("none")}
+	store.Warm(keys)
+	for i := range many {
+		key := fmt.Sprintf("key-%d", i)
+		keys = append(keys, []byte(key))
+		entry, err := store.Edit(key, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry.Set(int64(i), 1000)
+	}
+	store.Warm(keys)
+	for i, key := range keys[1:] {
+		if value, found, err := store.Get(string(key), 1000); value != int64(i) || !found || err != nil {
+			t.Fatalf("%s has %d, %v, %v", key, value, found, err)
+		}
+	}
+	if err := store.Expire(5000); err != nil {
+		t.Fatal(err)
+	}
+	store.Warm(keys)
+	if _, found, err := store.Get("key-1", 1000); found || err != nil {
+		t.Errorf("an expired window is there: %v, %v", found, err)
+	}
+}

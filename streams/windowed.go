@@ -83,6 +83,9 @@ func aggregateWindows[K, V, A any](w Windowed[K, V], operator string, store stat
 			if err != nil {
 				return nil, err
 			}
+			if w.stream.port.rekeyed == "" {
+				b.site.OnAhead(store.KeyCodec(), opened.Warm)
+			}
 			late, err := w.late.receiver(b, self)
 			if err != nil {
 				return nil, err
