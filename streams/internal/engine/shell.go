@@ -76,6 +76,7 @@ type Shell struct {
 	phases  *phases
 	reach   *reach
 	session string
+	now     func() time.Time
 
 	// Set by Run before anything else runs.
 	identity *Identity
@@ -99,7 +100,7 @@ type Shell struct {
 
 // NewShell makes a shell, which Run runs.
 func NewShell(options Options) *Shell {
-	s := &Shell{options: options, logger: options.Logger.With("app", options.App), session: randomID()}
+	s := &Shell{options: options, logger: options.Logger.With("app", options.App), session: randomID(), now: time.Now}
 	s.phases = newPhases(options.Notify)
 	s.reach = newReach(func(away bool, err error) {
 		if away {
@@ -355,8 +356,6 @@ func (s *Shell) environment(l *lane, produce producer) Environment {
 		Counters:         s.options.Counters, Logger: s.logger,
 	}
 }
-
-func (s *Shell) now() time.Time { return time.Now() }
 
 // rebalanced is told which partitions are this process's.
 func (s *Shell) rebalanced(partitions []consumer.TopicPartition) {
