@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/millrace/millrace/consumer"
@@ -112,7 +111,7 @@ func (s *Shell) findChangelogs(ctx context.Context, changelogs []Changelog) (map
 	if err != nil {
 		return nil, err
 	}
-	retentions, err := deleteRetentions(ctx, s.admin, topics)
+	retentions, err := deleteRetentions(ctx, s.admin.DescribeTopicConfigs, topics)
 	if err != nil {
 		return nil, err
 	}
@@ -126,18 +125,14 @@ func (s *Shell) findChangelogs(ctx context.Context, changelogs []Changelog) (map
 }
 
 // deleteRetentions returns how long topics keep tombstones; whoever may not ask for one of them gets Kafka's default.
-func deleteRetentions(ctx context.Context, admin *kadm.Client, topics []string) (map[string]int64, error) {
+func deleteRetentions(ctx context.Context, describe describer, topics []string) (map[string]int64, error) {
 	retentions := map[string]int64{}
 	for _, topic := range topics {
 		retentions[topic] = deleteRetentionDefaultMs
 	}
-	configs, err := admin.DescribeTopicConfigs(ctx, topics...)
-	var refused *kadm.AuthError
-	if errors.As(err, &refused) {
-		return retentions, nil
-	}
+	configs, _, err := settingsOf(ctx, describe, topics)
 	if err != nil {
-		return nil, fmt.Errorf("look at the settings of changelogs: %w", err)
+		return nil, err
 	}
 	for _, topic := range configs {
 		for _, config := range topic.Configs {

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -21,9 +22,12 @@ func fitSettings(ctx context.Context, admin *kadm.Client, wanted []wantedTopic, 
 	for _, w := range wanted {
 		byName[w.name] = w
 	}
-	described, err := admin.DescribeTopicConfigs(ctx, slices.Sorted(maps.Keys(byName))...)
+	described, refused, err := settingsOf(ctx, admin.DescribeTopicConfigs, slices.Sorted(maps.Keys(byName)))
 	if err != nil {
-		return fmt.Errorf("look at the settings of internal topics: %w", err)
+		return err
+	}
+	if refused != nil {
+		logger.Warn("cannot look at the settings of internal topics, which may keep less than is needed", "error", refused)
 	}
 	for _, topic := range described {
 		if topic.Err != nil {
@@ -47,6 +51,23 @@ func fitSettings(ctx context.Context, admin *kadm.Client, wanted []wantedTopic, 
 		logger.Info("changed the settings of an internal topic, which kept less than is needed", "topic", topic.Name, "to", inWords(changes))
 	}
 	return nil
+}
+
+// describer is kadm.Client.DescribeTopicConfigs.
+type describer func(ctx context.Context, topics ...string) (kadm.ResourceConfigs, error)
+
+// settingsOf returns the settings of internal topics, and none with refused if there is one that the client may not ask for: kadm then
+// returns no other either.
+func settingsOf(ctx context.Context, describe describer, topics []string) (found kadm.ResourceConfigs, refused, err error) {
+	found, err = describe(ctx, topics...)
+	var unauthorized *kadm.AuthError
+	if errors.As(err, &unauthorized) {
+		return nil, err, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("look at the settings of internal topics: %w", err)
+	}
+	return found, nil, nil
 }
 
 // changes are what has to be changed of the settings that a topic has.
